@@ -1,0 +1,1 @@
+"""Comparisons: one file each. They take logits, generations or sessions, and return figures and a verdict."""

@@ -1,0 +1,115 @@
+"""How far two sets of logits are apart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from conformance.record import Check
+
+MAX_ABS_ERROR = 1e-3
+"""Largest logit error of an unquantized program against eager fp32."""
+TOP1_QUANTIZED = 0.99
+"""Smallest teacher-forced top-1 agreement of a quantized program with the same quantized model in eager PyTorch."""
+TOP1_QUALITY = 0.9
+"""Smallest teacher-forced top-1 agreement of a quantized *twin* with its fp32 self; other scales are not judged."""
+
+
+@dataclass(frozen=True)
+class LogitsComparison:
+    """Figures over n positions."""
+
+    positions: int
+    max_abs_error: float
+    relative_error: float
+    """Norm of the difference over the norm of the reference."""
+    sqnr_db: float
+    """Signal-to-quantization-noise ratio: 20 log10 of 1 / ``relative_error``, in decibels; 200 for equal logits."""
+    kl_mean: float
+    """Mean Kullback-Leibler divergence of the candidate's distribution from the reference's, in nats."""
+    kl_p99: float
+    top1: float
+    """Share of positions with the same best token."""
+    top5: float
+    """Mean share of the reference's five best tokens that are among the candidate's five best."""
+    reference_magnitude: float
+    """Largest absolute logit of the reference."""
+
+    def metrics(self) -> dict[str, float | int]:
+        """The figures as JSON values."""
+        return asdict(self)
+
+
+def compare_logits(reference: Tensor, candidate: Tensor) -> LogitsComparison:
+    """Compare logits position by position.
+
+    Args:
+        reference: [n, vocabulary].
+        candidate: [n, vocabulary].
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if reference.shape != candidate.shape or reference.dim() != 2:
+        raise ValueError(f"logits have the shapes {tuple(reference.shape)} and {tuple(candidate.shape)}")
+    reference, candidate = reference.double(), candidate.double()
+    difference = candidate - reference
+    relative = float(difference.norm() / reference.norm().clamp_min(1e-30))
+    log_reference, log_candidate = reference.log_softmax(-1), candidate.log_softmax(-1)
+    divergence = (log_reference.exp() * (log_reference - log_candidate)).sum(-1).clamp_min(0)
+    best = min(5, reference.shape[1])
+    top_reference, top_candidate = reference.topk(best).indices, candidate.topk(best).indices
+    shared = (top_reference[:, :, None] == top_candidate[:, None, :]).any(-1).double().mean()
+    return LogitsComparison(
+        positions=reference.shape[0],
+        max_abs_error=float(difference.abs().max()),
+        relative_error=relative,
+        sqnr_db=min(200.0, -20 * math.log10(relative)) if relative > 0 else 200.0,
+        kl_mean=float(divergence.mean()),
+        kl_p99=float(torch.quantile(divergence, 0.99)),
+        top1=float((top_reference[:, 0] == top_candidate[:, 0]).double().mean()),
+        top5=float(shared),
+        reference_magnitude=float(reference.abs().max()),
+    )
+
+
+def judge_exact(comparison: LogitsComparison) -> Check:
+    """The verdict on an unquantized program against eager fp32. A logit that is not a number fails."""
+    good = comparison.max_abs_error <= MAX_ABS_ERROR
+    return Check(
+        status="pass" if good else "fail",
+        message=f"max abs logit error {comparison.max_abs_error:.2e} over {comparison.positions} positions "
+        f"(at most {MAX_ABS_ERROR:.0e})",
+        metrics=comparison.metrics(),
+    )
+
+
+def judge_quantized(comparison: LogitsComparison) -> Check:
+    """The verdict on a quantized program against the same quantized model in eager PyTorch."""
+    good = comparison.top1 >= TOP1_QUANTIZED and math.isfinite(comparison.max_abs_error)
+    return Check(
+        status="pass" if good else "fail",
+        message=f"top-1 agreement with eager-quantized {comparison.top1:.4f} over {comparison.positions} positions "
+        f"(at least {TOP1_QUANTIZED}), max abs logit error {comparison.max_abs_error:.2e}",
+        metrics=comparison.metrics(),
+    )
+
+
+def judge_quality(comparison: LogitsComparison, tokens_equal: float, *, trained: bool) -> Check:
+    """What quantization costs against fp32; a cost too high fails where the weights were trained.
+
+    Args:
+        tokens_equal: Share of the reference prompts that are answered with the same tokens as in fp32.
+        trained: Whether the weights mean something.
+    """
+    good = math.isfinite(comparison.kl_mean) and (comparison.top1 >= TOP1_QUALITY or not trained)
+    limit = f"at least {TOP1_QUALITY}" if trained else "not judged on random weights"
+    return Check(
+        status="pass" if good else "fail",
+        message=f"against fp32: top-1 {comparison.top1:.4f} ({limit}), KL mean {comparison.kl_mean:.2e} nats, "
+        f"SQNR {comparison.sqnr_db:.1f} dB, {tokens_equal:.0%} of the prompts answered alike",
+        metrics={**comparison.metrics(), "prompts_answered_alike": tokens_equal},
+    )

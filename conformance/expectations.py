@@ -1,0 +1,103 @@
+"""Known failures: what is expected to go wrong, how exactly, and why."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conformance.record import STAGES, Record
+from exporters.config import ExportConfig
+
+
+@dataclass(frozen=True)
+class KnownFailure:
+    """A cell that fails for a cause that was found out. It excuses this failure only: another stage or another error
+    fails the run, and so does a pass (``fixed``) and an expiry date that has gone by."""
+
+    configuration: str
+    """A configuration id."""
+    stage: str
+    """The stage that fails."""
+    error: str
+    """A regular expression found in the failure's message."""
+    cause: str
+    """Why, in one sentence."""
+    issue: str = ""
+    """Where it is tracked."""
+    until: str = ""
+    """ISO date after which somebody has to look again."""
+
+    def __post_init__(self) -> None:
+        ExportConfig.from_id(self.configuration)
+        if self.stage not in STAGES:
+            raise ValueError(f"KnownFailure: {self.stage!r} is no stage; allowed: {', '.join(STAGES)}.")
+        if not self.cause:
+            raise ValueError(f"KnownFailure of {self.configuration}: say why it fails (cause=...).")
+        re.compile(self.error)
+        if self.until:
+            datetime.date.fromisoformat(self.until)
+
+
+def apply(record: Record, known: Sequence[KnownFailure], *, today: datetime.date | None = None) -> Record:
+    """The record with its status judged against what is known: ``known_failure``, ``fixed``, or as it was."""
+    expected = next((failure for failure in known if failure.configuration == record.configuration), None)
+    if expected is None or record.status in ("not_applicable", "blocked"):
+        return record
+    if record.status == "pass":
+        return record.model_copy(
+            update={
+                "status": "fixed",
+                "reason": f"passes, but is listed as a known failure ({expected.cause}); remove "
+                f"KnownFailure({expected.configuration!r}, stage={expected.stage!r}, ...) from its test file",
+            }
+        )
+    today = today or datetime.date.today()
+    if expected.until and today > datetime.date.fromisoformat(expected.until):
+        return record.model_copy(
+            update={"reason": f"the known failure expired on {expected.until}; look again: {record.reason}"}
+        )
+    if failed_stage(record) == expected.stage and re.search(expected.error, record.reason):
+        return record.model_copy(
+            update={
+                "status": "known_failure",
+                "reason": f"{expected.stage}: {record.reason}; cause: {expected.cause}",
+                "issue": expected.issue or None,
+            }
+        )
+    return record.model_copy(
+        update={
+            "reason": f"not the known failure (stage {expected.stage}, error {expected.error!r}) but stage "
+            f"{failed_stage(record)}: {record.reason}"
+        }
+    )
+
+
+def failed_stage(record: Record) -> str:
+    """The stage at which a cell failed; a check that fails belongs to ``compare``."""
+    return record.failure.stage if record.failure else "compare"
+
+
+def discover(model: Any, tests: Path) -> tuple[KnownFailure, ...]:
+    """The known failures that the model's test file under ``tests`` (a directory) lists; none without such a file."""
+    from conformance.suite import ModelConformance
+
+    path = tests / "models" / f"test_{model.family}.py"
+    if not path.is_file():
+        return ()
+    name = f"_zoo_expectations_{model.family}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    found: list[KnownFailure] = []
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, ModelConformance) and value is not ModelConformance:
+            found += value.known_failures if value.model == model else ()
+    return tuple(found)

@@ -1,0 +1,137 @@
+"""The pytest plugin: options, parametrization over configurations, the ``record`` fixture, and the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import matrix
+from conformance.matrix import Cell
+from conformance.record import GREEN, GenerationRecord, Record, read
+from conformance.suite import ModelConformance, generations
+from conformance.worker import Limits, Runner, new_run
+
+_RUNNER = pytest.StashKey[Runner]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("executorch-zoo", "conformance of models")
+    group.addoption(
+        "--scale",
+        default="twin",
+        help="where weights come from: twin (default), full, hub, or a checkpoint directory",
+    )
+    group.addoption("--threads", type=int, default=1, help="threads of PyTorch and of the runtime in a cell (default: 1)")
+    group.addoption(
+        "--cell-timeout", type=float, default=1800.0, metavar="SECONDS", help="time one cell may take (default: 1800)"
+    )
+    group.addoption(
+        "--cell-memory", type=float, default=0.0, metavar="GIB", help="memory one cell may use (default: 80%% of the machine's)"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    # With pytest -n, the tests of one cell go to one worker: another one would only wait for its record.
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "loadgroup"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "configurations(*ids): run this test of a model for these configurations only")
+    config.addinivalue_line("markers", "quantized: run this test of a model for quantized configurations only")
+    if not config.pluginmanager.hasplugin("xdist"):
+        config.addinivalue_line("markers", "xdist_group(name): one worker for the tests of a cell")
+
+
+def _runner(config: pytest.Config) -> Runner:
+    """The runner of this session, made when the first cell is run; pytest-xdist's workers share one directory."""
+    if _RUNNER not in config.stash:
+        base = Path(config.rootpath) / ".zoo"
+        worker = getattr(config, "workerinput", None)
+        directory = base / "runs" / f"pytest-{worker['testrunuid']}" if worker else new_run(base)
+        config.stash[_RUNNER] = Runner(
+            directory,
+            options={"scale": config.getoption("--scale"), "threads": config.getoption("--threads")},
+            limits=Limits(
+                seconds=config.getoption("--cell-timeout"), memory_bytes=int(config.getoption("--cell-memory") * 2**30)
+            ),
+        )
+    return config.stash[_RUNNER]
+
+
+def _run_directory(config: pytest.Config) -> Path | None:
+    """Where the records of this session are, if any cell was run."""
+    if _RUNNER in config.stash:
+        return config.stash[_RUNNER].directory
+    session = config.pluginmanager.getplugin("dsession")
+    uid = getattr(getattr(session, "nodemanager", None), "testrunuid", None)
+    return Path(config.rootpath) / ".zoo" / "runs" / f"pytest-{uid}" if uid else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    suite = metafunc.cls
+    if suite is None or not issubclass(suite, ModelConformance) or "configuration" not in metafunc.fixturenames:
+        return
+    wanted = [mark.args for mark in metafunc.definition.iter_markers("configurations")]
+    ids = [name for name in matrix.configurations(suite.model) if all(name in chosen for chosen in wanted)]
+    if metafunc.definition.get_closest_marker("quantized"):
+        ids = [name for name in ids if matrix.quantized(name)]
+    unknown = {name for chosen in wanted for name in chosen} - set(matrix.configurations(suite.model))
+    if unknown:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: no configuration {', '.join(sorted(unknown))}.")
+    metafunc.parametrize(
+        "configuration",
+        [pytest.param(name, marks=pytest.mark.xdist_group(f"{suite.model.name}@{name}")) for name in ids],
+        ids=ids,
+        scope="class",
+    )
+
+
+@pytest.fixture(scope="class")
+def configuration(request: pytest.FixtureRequest) -> str:
+    """The configuration id that a test of a model runs for."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="class")
+def record(request: pytest.FixtureRequest, configuration: str) -> Record:
+    """What was found in the cell. The cell is run at the first request, in a child process of its own."""
+    suite: Any = request.cls
+    found = _runner(request.config).record(Cell(suite.model, configuration), suite.known_failures)
+    if found.status == "known_failure":
+        pytest.xfail(f"{found.cell}: {found.reason}{f' ({found.issue})' if found.issue else ''}")
+    if found.status == "fixed":
+        pytest.fail(f"{found.cell}: {found.reason}", pytrace=False)
+    if found.status == "not_applicable":
+        pytest.skip(f"{found.cell}: not applicable: {found.reason}")
+    return found
+
+
+@pytest.fixture
+def generation(record: Record) -> list[GenerationRecord]:
+    """What the program said to each reference prompt."""
+    return generations(record)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Iterator[None] | None:
+    directory = _run_directory(config)
+    if directory is None or not (directory / "records.jsonl").is_file():
+        return None
+    found = read(directory / "records.jsonl")
+    terminalreporter.section("conformance")
+    for record in sorted(found, key=lambda record: record.cell):
+        line = f"{record.status:<14} {record.cell}"
+        terminalreporter.line(
+            line if not record.reason else f"{line}: {record.reason.splitlines()[0]}", **_markup(record.status)
+        )
+    terminalreporter.line(f"records: {directory / 'records.jsonl'}")
+    return None
+
+
+def _markup(status: str) -> dict[str, bool]:
+    return {"green": True} if status == "pass" else {"yellow": True} if status in GREEN else {"red": True}

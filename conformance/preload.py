@@ -1,0 +1,32 @@
+"""Imported once by the fork server, so that each cell's child has the stack in memory: a fork costs milliseconds, these
+imports cost seconds.
+
+Nothing here may start a thread pool: a process that forks must not have one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+warnings.filterwarnings("ignore")
+logging.disable(logging.WARNING)
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+import executorch.exir  # noqa: E402
+import executorch.extension.llm.custom_ops.custom_ops  # noqa: E402
+import executorch.kernels.quantized  # noqa: E402
+import executorch.runtime  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from executorch.backends.xnnpack.partition import xnnpack_partitioner  # noqa: E402, F401
+from torchao import quantization  # noqa: E402, F401
+
+import conformance.text_generation  # noqa: E402
+import exporters.pipeline  # noqa: E402, F401
+
+torch.set_num_threads(1)
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()

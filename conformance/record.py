@@ -1,0 +1,171 @@
+"""Records: what was found in one cell, as one JSON object, and the file of JSON Lines that holds them.
+
+Everything that is shown (the matrix, the terminal, the gate) derives from records.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from conformance.errors import ConformanceError
+
+SCHEMA_VERSION = 1
+
+STAGES = ("resolve", "baseline", "quantize", "export", "lower", "emit", "open", "run", "compare", "measure")
+"""The stages of a cell, in order."""
+
+Status = Literal[
+    "pass",
+    "fail",
+    "crash",
+    "oom",
+    "timeout",
+    "known_failure",
+    "fixed",
+    "not_applicable",
+    "blocked",
+    "inconclusive",
+]
+
+GREEN: frozenset[str] = frozenset({"pass", "known_failure", "not_applicable"})
+"""Statuses that do not fail a run."""
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class StageRecord(_Schema):
+    """A stage that was finished."""
+
+    name: str
+    seconds: float
+    peak_memory_bytes: int | None = None
+    cached: bool = False
+    """The figures are those of the export that the cached artifact came from."""
+
+
+class Failure(_Schema):
+    """Why a cell ended early."""
+
+    stage: str
+    kind: str
+    """The exception's class, the signal's name, or the limit."""
+    message: str
+    stderr: list[str] = Field(default_factory=list)
+    """What the runtime printed: its reason is found nowhere else."""
+    traceback: str = ""
+
+
+class Check(_Schema):
+    """The verdict of one check, with the figures it rests on."""
+
+    status: Literal["pass", "fail", "inconclusive"]
+    message: str
+    metrics: dict[str, Any] = Field(default_factory=dict)
+
+
+class GenerationRecord(_Schema):
+    """One reference prompt: what the baseline and the program said."""
+
+    prompt: str
+    prompt_tokens: int
+    reference: list[int]
+    tokens: list[int]
+    text: str
+    stop: str
+    smallest_margin: float
+    diverged_at: int | None = None
+
+
+class Record(_Schema):
+    """One cell, once run."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    created: str
+    """UTC, ISO 8601."""
+    model: str
+    family: str
+    task: str
+    scale: str
+    hub_id: str | None
+    revision: str | None
+    configuration: str
+    status: Status
+    reason: str = ""
+    """One line: why the status is not ``pass``."""
+    stages: list[StageRecord] = Field(default_factory=list)
+    failure: Failure | None = None
+    checks: dict[str, Check] = Field(default_factory=dict)
+    generations: list[GenerationRecord] = Field(default_factory=list)
+    latency: dict[str, Any] = Field(default_factory=dict)
+    file_bytes: int | None = None
+    file_sha256: str | None = None
+    delegated_share: float | None = None
+    quantization: dict[str, Any] = Field(default_factory=dict)
+    cache: list[dict[str, Any]] = Field(default_factory=list)
+    max_seq_len: int | None = None
+    sliding_window: int | None = None
+    """The smallest window of the model's layers."""
+    issue: str | None = None
+    """Link of a known failure."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    host: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def cell(self) -> str:
+        """``model@configuration``."""
+        return f"{self.model}@{self.configuration}"
+
+    @property
+    def furthest_stage(self) -> str | None:
+        """The last stage that was finished."""
+        done = {stage.name for stage in self.stages}
+        return next((stage for stage in reversed(STAGES) if stage in done), None)
+
+
+def append(path: Path, record: Record) -> None:
+    """Add a record to a file of JSON Lines, in one write, so that concurrent writers do not mix lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = record.model_dump_json(exclude_defaults=False) + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def write(path: Path, records: Iterable[Record]) -> None:
+    """Replace a file of JSON Lines, sorted by model and configuration."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [record.model_dump_json() + "\n" for record in sorted(records, key=lambda record: record.cell)]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(lines), encoding="utf-8")
+    partial.replace(path)
+
+
+def read(path: Path) -> list[Record]:
+    """The records of a file; the latest one of each cell.
+
+    Raises:
+        ConformanceError: the file is missing, or a line is no record of a version this code reads.
+    """
+    if not path.is_file():
+        raise ConformanceError(f"there are no records at {path}. 'zoo run' makes them.")
+    records: dict[str, Record] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = Record.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the line"
+            raise ConformanceError(f"{path}, line {number} is no record: {where}: {first['msg']}.") from error
+        records[record.cell] = record
+    return list(records.values())

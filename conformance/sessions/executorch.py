@@ -1,0 +1,162 @@
+"""The ExecuTorch runtime."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conformance.sessions.protocol import SessionError, check_call
+from conformance.sessions.stderr import CapturedStderr, error_lines
+from exporters.artifact import ACCOUNT, Account, Artifact, ProgramFile, check_program
+from exporters.errors import ExportError
+
+_MAGIC = b"ET12"
+_SMALLEST = 64
+
+
+def check_file(path: Path, expected: ProgramFile | None = None) -> None:
+    """Refuse a file that the runtime would answer wrongly or die of.
+
+    Against an account the checksum decides. Without one the file is opened in a process of its own first, because the
+    runtime aborts on most damaged programs (executorch 1.4.1, at either verification level).
+
+    Raises:
+        SessionError: the file is missing, damaged, or no program at all.
+    """
+    if expected is not None:
+        try:
+            check_program(path, expected)
+        except ExportError as error:
+            raise SessionError(str(error)) from error
+        return
+    if not path.is_file():
+        raise SessionError(f"{path} does not exist. 'zoo export' makes a .pte.")
+    with path.open("rb") as file:
+        head = file.read(_SMALLEST)
+    if len(head) < _SMALLEST or head[4:8] != _MAGIC:
+        raise SessionError(f"{path} is no ExecuTorch program: it does not begin like one. Export it again with 'zoo export'.")
+    needed = _stated_size(head)
+    if needed is not None and path.stat().st_size < needed:
+        raise SessionError(f"{path} has {path.stat().st_size} bytes of the {needed} it states: it was truncated.")
+    probe = subprocess.run(
+        [sys.executable, "-m", "conformance.sessions.probe", os.fspath(path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        timeout=600,
+        check=False,
+    )
+    if probe.returncode:
+        died = f"the runtime died of it (signal {-probe.returncode})" if probe.returncode < 0 else "the runtime refuses it"
+        reason = "; ".join(error_lines(probe.stderr.decode(errors="replace"))[-2:])
+        raise SessionError(f"{path} cannot be opened: {died}. {reason}")
+
+
+def _stated_size(head: bytes) -> int | None:
+    """Bytes the extended header says the file has: flatbuffer, segments. ``None`` without such a header.
+
+    The layout is that of ExecuTorch's ``schema/extended_header.h``: "eh00", header length u32, program size u64, segment
+    base offset u64, segment data size u64.
+    """
+    if head[8:12] != b"eh00":
+        return None
+    length, program, base = struct.unpack_from("<IQQ", head, 12)
+    data = struct.unpack_from("<Q", head, 32)[0] if length >= 32 else 0
+    return int(max(program, base + data))
+
+
+class ExecuTorchSession:
+    """A ``.pte`` of ``CausalLMExportableModule`` in the ExecuTorch runtime.
+
+    Args:
+        program: The ``.pte``.
+        expected: Its size and checksum; read from an ``export.json`` beside it if there is one.
+        threads: Threads of the runtime's pool, which the whole process shares.
+
+    Raises:
+        SessionError: the file is missing or damaged, or it has no ``forward`` of the expected form.
+    """
+
+    def __init__(self, program: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1) -> None:
+        self.path = Path(program)
+        if expected is None and (self.path.parent / ACCOUNT).is_file():
+            account = _account(self.path.parent)
+            expected = account.file if account.file.name == self.path.name else None
+        check_file(self.path, expected)
+        import executorch.extension.llm.custom_ops.custom_ops
+        import executorch.kernels.quantized  # noqa: F401
+        from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count, _unsafe_reset_threadpool
+        from executorch.runtime import Runtime, Verification
+
+        if _threadpool_get_thread_count() != threads:
+            _unsafe_reset_threadpool(threads)
+        self._stderr = CapturedStderr()
+        self._program: Any = self._guard(
+            "open", lambda: Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
+        )
+        self.methods: frozenset[str] = frozenset(self._program.method_names)
+        if "forward" not in self.methods:
+            raise SessionError(f"{self.path} has no method 'forward'; it has {', '.join(sorted(self.methods))}.")
+        self._forward: Any = self._guard("load", lambda: self._program.load_method("forward"))
+        self.max_seq_len = int(self.constant("get_max_context_len", self.constant("get_max_seq_len")))
+        self._limit = int(self.constant("get_max_seq_len")) if self.constant("enable_dynamic_shape", True) else 1
+        self._ring = bool(self.constant("uses_ring_cache", False))
+        self._fed = 0
+
+    def constant(self, name: str, default: Any = None) -> Any:
+        """The value of a constant method; a list if it has several.
+
+        Raises:
+            SessionError: the program has no such method and there is no default.
+        """
+        if name not in self.methods:
+            if default is None:
+                raise SessionError(f"{self.path} has no constant method {name!r}, so it cannot be driven as a language model.")
+            return default
+        values = self._guard(name, lambda: self._program.load_method(name).execute([]))
+        return values[0] if len(values) == 1 and name != "get_eos_ids" else list(values)
+
+    @property
+    def method_meta(self) -> Any:
+        """ExecuTorch's ``MethodMeta`` of ``forward``."""
+        return self._forward.metadata
+
+    def reset(self) -> None:
+        self._fed = 0
+
+    def forward(self, tokens: Tensor, position: int) -> Tensor:
+        check_call(tokens, position, fed=self._fed, max_seq_len=self.max_seq_len)
+        if self._ring and 0 < position < self._fed:
+            raise SessionError(
+                f"cannot go back to position {position} of {self._fed}: the ring caches of {self.path.name} have overwritten "
+                "what lay before. Reset and feed the sequence again."
+            )
+        logits = []
+        for chunk in tokens.split(self._limit, dim=1):
+            positions = torch.arange(position, position + chunk.shape[1])
+            inputs = [chunk.contiguous(), positions]
+            logits.append(self._guard("forward", lambda inputs=inputs: self._forward.execute(inputs))[0][0])  # type: ignore[misc]
+            position += chunk.shape[1]
+            self._fed = position
+        return logits[0].float() if len(logits) == 1 else torch.cat(logits).float()
+
+    def _guard(self, action: str, call: Any) -> Any:
+        try:
+            with self._stderr:
+                return call()
+        except RuntimeError as error:
+            reason = "; ".join(self._stderr.take()[-3:])
+            raise SessionError(f"{self.path}: {action} failed: {error}. {reason}".rstrip(". ") + ".") from error
+
+
+def _account(directory: Path) -> Account:
+    try:
+        return Artifact.load(directory).account
+    except ExportError as error:
+        raise SessionError(str(error)) from error

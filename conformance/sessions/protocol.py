@@ -1,0 +1,64 @@
+"""The protocol of generation sessions, and what every one of them refuses."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class SessionError(ValueError):
+    """A call that a session refuses, or a program it cannot open or run."""
+
+
+class GenerationSession(Protocol):
+    """A decoder with a KV cache, one sequence at a time."""
+
+    max_seq_len: int
+    """Positions the cache holds."""
+
+    def reset(self) -> None:
+        """Forget the sequence; the next call must start at position 0."""
+        ...
+
+    def forward(self, tokens: Tensor, position: int) -> Tensor:
+        """Feed tokens and get their logits.
+
+        Args:
+            tokens: [1, n] int64.
+            position: Where ``tokens[0, 0]`` stands in the sequence: directly after what was fed before, or earlier to
+                replace it from there on.
+
+        Returns:
+            [n, vocabulary] float32 logits.
+
+        Raises:
+            SessionError: the shape, the type or the position is wrong, or the sequence would exceed ``max_seq_len``.
+        """
+        ...
+
+
+def check_call(tokens: Tensor, position: int, *, fed: int, max_seq_len: int) -> None:
+    """Refuse what a runtime would answer wrongly or die of.
+
+    Args:
+        fed: Tokens in the cache.
+
+    Raises:
+        SessionError: see ``GenerationSession.forward``.
+    """
+    if tokens.dim() != 2 or tokens.shape[0] != 1 or tokens.shape[1] == 0:
+        raise SessionError(f"tokens have the shape {tuple(tokens.shape)}; give [1, n] with at least one token.")
+    if tokens.dtype is not torch.int64 or tokens.is_meta:
+        raise SessionError(f"tokens are {tokens.dtype} on {tokens.device}; give int64 token ids on the CPU.")
+    if isinstance(position, bool) or not isinstance(position, int) or position < 0:
+        raise SessionError(f"position {position!r} is not a whole number from 0 on.")
+    if position > fed:
+        raise SessionError(f"position {position} leaves a gap: only {fed} tokens were fed. Continue at {fed}, or reset.")
+    end = position + tokens.shape[1]
+    if end > max_seq_len:
+        raise SessionError(
+            f"{tokens.shape[1]} tokens from position {position} need {end} positions, and the cache holds {max_seq_len}. "
+            f"Shorten the prompt, or export with --max_seq_len {end} or more."
+        )

@@ -1,0 +1,40 @@
+"""Captures what native code writes to stderr: ExecuTorch's errors carry a code, the reason is printed there only."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from types import TracebackType
+
+
+class CapturedStderr:
+    """A context that redirects file descriptor 2 to a file while it is entered. It can be entered again and again."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()
+        self._saved = -1
+
+    def __enter__(self) -> CapturedStderr:
+        self._saved = os.dup(2)
+        os.dup2(self._file.fileno(), 2)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.dup2(self._saved, 2)
+        os.close(self._saved)
+
+    def take(self) -> list[str]:
+        """The runtime's error lines since the last call, without its notes about the processor."""
+        self._file.seek(0)
+        text = self._file.read().decode(errors="replace")
+        self._file.seek(0)
+        self._file.truncate()
+        return error_lines(text)
+
+
+def error_lines(text: str) -> list[str]:
+    """The lines of a captured stderr that say what went wrong: ExecuTorch marks errors with E and aborts with F; where it
+    said nothing, the last lines of whatever was written."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip() and "cpuinfo_utils" not in line]
+    marked = [line for line in lines if line.startswith(("E ", "F ")) and "No temp allocator provided" not in line]
+    return (marked or lines)[-20:]

@@ -1,0 +1,81 @@
+"""``ModelConformance``: the tests that a model's test file inherits."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from conformance.expectations import KnownFailure
+from conformance.record import GenerationRecord, Record
+from zoo.model import Model
+
+
+class ModelConformance:
+    """The conformance of one model, under each of its configurations.
+
+    A subclass names its ``model`` and what is known to fail. Its own tests take the fixture ``record`` (everything that was
+    found in the cell) or ``generation`` (what the program said to the reference prompts), and run for every configuration
+    unless they are marked with ``pytest.mark.configurations("...")``.
+    """
+
+    model: ClassVar[Model]
+    known_failures: ClassVar[tuple[KnownFailure, ...]] = ()
+
+    def test_export(self, record: Record) -> None:
+        """The checkpoint became a ``.pte``."""
+        require(record, "export")
+
+    def test_contract(self, record: Record) -> None:
+        """The program has the methods, the metadata and the operators that were asked for."""
+        require(record, "contract")
+
+    def test_logits(self, record: Record) -> None:
+        """Teacher-forced logits are those of eager PyTorch."""
+        require(record, "logits")
+
+    def test_tokens(self, record: Record) -> None:
+        """Greedy decoding chooses the tokens that eager PyTorch chooses."""
+        require(record, "tokens")
+
+    def test_cache_state(self, record: Record) -> None:
+        """However a sequence is fed, the logits are the same; one token too many is refused."""
+        require(record, "cache_state")
+
+    @pytest.mark.quantized
+    def test_quality(self, record: Record) -> None:
+        """Quantization costs little against fp32, and the cost is a number."""
+        require(record, "quality")
+
+    def test_latency(self, record: Record) -> None:
+        """Load, prefill and decode were measured beside eager PyTorch."""
+        require(record, "latency")
+
+
+def require(record: Record, name: str) -> None:
+    """Fail unless the check ``name`` was reached and passed; the message says what stopped it."""
+    check = record.checks.get(name)
+    if check is None:
+        pytest.fail(unreached(record, name), pytrace=False)
+    if check.status != "pass":
+        pytest.fail(f"{record.cell}: {name} {check.status}: {check.message}", pytrace=False)
+
+
+def unreached(record: Record, name: str) -> str:
+    """Why a check was not reached, with the runtime's stderr."""
+    lines = [f"{record.cell}: {name} was not reached."]
+    if record.failure is None:
+        return f"{lines[0]} {record.status}: {record.reason}"
+    lines.append(f"{record.status} at stage {record.failure.stage}: {record.failure.kind}: {record.failure.message}")
+    if record.failure.stderr:
+        lines += ["stderr:", *(f"  {line}" for line in record.failure.stderr)]
+    if record.failure.traceback:
+        lines += ["", record.failure.traceback.rstrip()]
+    return "\n".join(lines)
+
+
+def generations(record: Record) -> list[GenerationRecord]:
+    """What the program said; fails if it never got there."""
+    if not record.generations:
+        pytest.fail(unreached(record, "generation"), pytrace=False)
+    return record.generations

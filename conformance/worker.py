@@ -1,0 +1,228 @@
+"""One child process a cell: limits, breadcrumbs, and whatever happens becomes a record.
+
+The runtime can abort a process, lowering can eat all memory, a kernel can hang. So each cell runs in a child of a fork
+server that has the stack imported. The parent watches the child's memory and time, and turns its death into a status.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import filelock
+import psutil
+
+from conformance import record as records
+from conformance.cell import CellRequest, Trail, blank_record
+from conformance.expectations import KnownFailure, apply
+from conformance.matrix import Cell, not_applicable
+from conformance.record import Failure, Record
+from conformance.sessions.stderr import error_lines
+from zoo import registry
+
+RUN_CELL = "conformance.cell:run_cell"
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 5.0
+_server = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a cell may use."""
+
+    seconds: float = 1800.0
+    memory_bytes: int = 0
+    """Resident memory; 0 for 80 % of the machine's."""
+
+    @property
+    def effective_memory_bytes(self) -> int:
+        """``memory_bytes``, or its default."""
+        return self.memory_bytes or int(0.8 * psutil.virtual_memory().total)
+
+
+def _context() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["conformance.preload"])
+    return context
+
+
+def _child(target: str, request: CellRequest, parent: int) -> None:
+    """Run ``target`` (``module:function``) in the child and leave its record in the cell's directory."""
+    directory = Path(request.directory)
+    _die_with_the_server()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for descriptor, name in ((1, "stdout.log"), (2, "stderr.log")):
+        log = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(log, descriptor)
+        os.close(log)
+    module, function = target.split(":")
+    record: Record = getattr(importlib.import_module(module), function)(request)
+    if record.failure is not None and not record.failure.stderr:
+        record.failure.stderr = error_lines((directory / "stderr.log").read_text(errors="replace"))
+    partial = directory / "record.partial"
+    partial.write_text(record.model_dump_json(), encoding="utf-8")
+    partial.replace(directory / "record.json")
+
+
+def _die_with_the_server() -> None:
+    """On Linux ask the kernel to kill this child when the fork server goes, which goes when its parent does."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, linux/prctl.h
+
+
+def run_isolated(request: CellRequest, *, limits: Limits | None = None, target: str = RUN_CELL) -> Record:
+    """Run one cell in a child process and return what became of it. Never raises for what the child did.
+
+    Args:
+        request: The cell; its directory is made.
+        limits: Time and memory.
+        target: What the child calls with the request: ``module:function`` returning a ``Record``.
+    """
+    limits = limits or Limits()
+    directory = Path(request.directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("record.json", "stages.jsonl", "stdout.log", "stderr.log"):
+        (directory / name).unlink(missing_ok=True)
+    with _server:
+        process = _context().Process(target=_child, args=(target, request, os.getpid()), daemon=True)
+        process.start()
+    ended = _watch(process, limits)
+    process.join()
+    result = directory / "record.json"
+    if ended is None and process.exitcode == 0 and result.is_file():
+        return Record.model_validate_json(result.read_text(encoding="utf-8"))
+    return _obituary(request, directory, process.exitcode, ended)
+
+
+def _watch(process: Any, limits: Limits) -> tuple[str, str] | None:
+    """Wait for a child; end it when it exceeds a limit.
+
+    Returns:
+        Status and message of the limit it exceeded, if any.
+    """
+    deadline = time.monotonic() + limits.seconds
+    allowed = limits.effective_memory_bytes
+    ended: tuple[str, str] | None = None
+    try:
+        handle = psutil.Process(process.pid)
+    except psutil.NoSuchProcess:
+        return None
+    while not wait([process.sentinel], timeout=POLL_SECONDS):
+        if ended is None and time.monotonic() > deadline:
+            ended = ("timeout", f"took longer than the {limits.seconds:g} s allowed")
+        with contextlib.suppress(psutil.Error):
+            used = handle.memory_info().rss
+            if ended is None and used > allowed:
+                ended = ("oom", f"used {used / 2**20:.0f} MiB, more than the {allowed / 2**20:.0f} MiB allowed")
+        if ended is not None:
+            process.kill()
+    return ended
+
+
+def _obituary(request: CellRequest, directory: Path, exit_code: int | None, ended: tuple[str, str] | None) -> Record:
+    """The record of a child that left none."""
+    trail = Trail.read(directory)
+    log = directory / "stderr.log"
+    stderr = error_lines(log.read_text(errors="replace")) if log.is_file() else []
+    if ended is not None:
+        status, message = ended
+        kind = "TimeLimit" if status == "timeout" else "MemoryLimit"
+    elif exit_code is not None and exit_code < 0:
+        status, kind = "crash", signal.Signals(-exit_code).name
+        message = f"the process was ended by {kind}"
+    else:
+        status, kind = "crash", "Exit"
+        message = f"the process exited with code {exit_code} and left no record"
+    told = f"; {stderr[-1]}" if stderr and status == "crash" else ""
+    return blank_record(
+        registry.get(request.model),
+        request,
+        status=status,
+        reason=f"{kind} at stage {trail.current}: {message}{told}",
+        stages=trail.stages,
+        failure=Failure(stage=trail.current, kind=kind, message=message, stderr=stderr),
+    )
+
+
+class Runner:
+    """Runs cells, each once a run, and keeps their records.
+
+    Several processes may share a run's directory (pytest-xdist's workers do): whoever comes first runs a cell, the others
+    wait for its record.
+
+    Args:
+        directory: The run's directory; ``records.jsonl`` in it collects the records.
+        options: What every cell of the run is told (``scale``, ``threads``, ``max_seq_len``).
+        limits: Time and memory a cell may use.
+    """
+
+    def __init__(self, directory: Path, *, options: dict[str, Any] | None = None, limits: Limits | None = None) -> None:
+        self.directory = directory
+        self.records = directory / "records.jsonl"
+        self.options = options or {}
+        self.limits = limits or Limits()
+
+    def record(self, cell: Cell, known: tuple[KnownFailure, ...] = ()) -> Record:
+        """The record of a cell, which is run if this run has not done so yet."""
+        place = self.directory / "cells" / cell.name
+        place.mkdir(parents=True, exist_ok=True)
+        verdict = place / "verdict.json"
+        with filelock.FileLock(place / "lock"):
+            if verdict.is_file():
+                return Record.model_validate_json(verdict.read_text(encoding="utf-8"))
+            request = CellRequest(cell.model.name, cell.configuration, os.fspath(place), **self.options)
+            reason = not_applicable(cell)
+            if reason is not None:
+                found = blank_record(cell.model, request, status="not_applicable", reason=reason)
+            else:
+                found = apply(run_isolated(request, limits=self.limits), known)
+            records.append(self.records, found)
+            partial = place / "verdict.partial"
+            partial.write_text(found.model_dump_json(), encoding="utf-8")
+            partial.replace(verdict)
+            return found
+
+    def stage(self, cell: Cell) -> str | None:
+        """The stage a running cell is at; ``None`` if it has not begun."""
+        place = self.directory / "cells" / cell.name
+        return Trail.read(place).current if (place / "stages.jsonl").is_file() else None
+
+
+def new_run(base: Path, name: str | None = None) -> Path:
+    """A directory for a run under ``base``; only the ten latest runs are kept."""
+    runs = base / "runs"
+    directory = runs / (name or time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}")
+    directory.mkdir(parents=True, exist_ok=True)
+    older = sorted((path for path in runs.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for path in older[:-10]:
+        _remove(path)
+    latest = base / "latest"
+    latest.with_suffix(".partial").write_text(json.dumps({"run": os.fspath(directory)}), encoding="utf-8")
+    latest.with_suffix(".partial").replace(latest)
+    return directory
+
+
+def _remove(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
+
+
+Progress = Callable[[Cell, Record], None]
+__all__ = ["Limits", "Progress", "Runner", "new_run", "replace", "run_isolated"]

@@ -1,0 +1,84 @@
+"""The vocabulary of the registry: ``Model``, ``Prompt`` and ``Twin``. Values only, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+TASKS: Mapping[str, str] = MappingProxyType(
+    {
+        "text-generation": "CausalLMExportableModule",
+    }
+)
+"""The tasks the suite can run, as the Hub names them, with the wrapper each one uses."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A reference prompt."""
+
+    text: str
+    """What the model is asked."""
+    continuation: str | None = None
+    """What a twin learns to answer; ``None`` takes the answer from the reference texts."""
+
+
+@dataclass(frozen=True, init=False)
+class Twin:
+    """The recipe of a tiny trained checkpoint with a model's real architecture.
+
+    ``config`` overrides the toy dimensions; every architectural switch that is not named keeps the default of the
+    model's configuration class, which is the real one.
+    """
+
+    model_type: str
+    """The key of the configuration class in transformers' ``CONFIG_MAPPING``."""
+    seed: int
+    """Seeds initialisation; the same seed gives the same bytes on the same machine and versions."""
+    max_seq_len: int
+    """Positions a twin is trained on, and the cache length it is exported with, in tokens."""
+    add_bos: bool
+    """Whether the tokenizer puts the beginning-of-sequence token in front of a text, as the real one does."""
+    config: Mapping[str, Any] = field(hash=False)
+
+    def __init__(
+        self, model_type: str, *, seed: int = 0, max_seq_len: int = 64, add_bos: bool = False, **config: Any
+    ) -> None:
+        object.__setattr__(self, "model_type", model_type)
+        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "max_seq_len", max_seq_len)
+        object.__setattr__(self, "add_bos", add_bos)
+        object.__setattr__(self, "config", MappingProxyType(dict(config)))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registry row: everything the suite needs to know of one model."""
+
+    name: str
+    """Unique, lower case, as one would type it: ``gemma3-270m``."""
+    family: str
+    """The module under ``zoo/models`` that holds the row."""
+    task: str
+    """A key of ``TASKS``."""
+    wrapper: str
+    """The exportable module class that turns the model into exported programs."""
+    methods: tuple[str, ...]
+    """The entry points its ``.pte`` must have."""
+    twin: Twin
+    """How to build its twin."""
+    prompts: tuple[str | Prompt, ...]
+    """Reference prompts; at least two, so that a state that leaks from one request into the next is seen."""
+    hub_id: str | None = None
+    """The published checkpoint."""
+    revision: str | None = None
+    """The commit of ``hub_id`` that is pinned; ``None`` where none is known, and the reports say "unpinned"."""
+    full: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Overrides of the configuration class that give the published dimensions."""
+
+    @property
+    def reference_prompts(self) -> tuple[Prompt, ...]:
+        """``prompts``, each as a ``Prompt``."""
+        return tuple(Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in self.prompts)

@@ -1,0 +1,90 @@
+"""The registry: discovers ``zoo/models/*.py`` and looks rows up."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from zoo.errors import ZooError, unknown
+from zoo.model import TASKS, Model
+
+_ROWS: dict[str, Model] = {}
+
+
+def register(model: Model) -> Model:
+    """Add ``model`` to the registry and return it, so that a module can name the row it registers.
+
+    Raises:
+        ZooError: the row contradicts itself, or its name is taken by a different row.
+    """
+    if model.task not in TASKS:
+        raise unknown("task", model.task, TASKS, hint=f"It is the task of the model {model.name!r}.")
+    if model.wrapper != TASKS[model.task]:
+        raise ZooError(f"model {model.name!r}: the task {model.task!r} uses {TASKS[model.task]}, not {model.wrapper!r}.")
+    if not model.methods:
+        raise ZooError(f"model {model.name!r} expects no method; name at least one, such as methods=('forward',).")
+    if len(set(model.reference_prompts)) < 2:
+        raise ZooError(f"model {model.name!r} needs two different reference prompts; add one to prompts=(...).")
+    known = _ROWS.get(model.name)
+    if known is not None and known != model:
+        raise ZooError(f"the model name {model.name!r} is registered twice: in {known.family!r} and {model.family!r}.")
+    _ROWS[model.name] = model
+    return model
+
+
+@functools.cache
+def _discover() -> None:
+    import zoo.models
+
+    for module in pkgutil.iter_modules(zoo.models.__path__):
+        importlib.import_module(f"zoo.models.{module.name}")
+
+
+def models() -> Mapping[str, Model]:
+    """Every row by name, in the order of the names."""
+    _discover()
+    return MappingProxyType(dict(sorted(_ROWS.items())))
+
+
+def get(name: str) -> Model:
+    """The row called ``name``.
+
+    Raises:
+        ZooError: there is no such row; the message names the nearest ones.
+    """
+    rows = models()
+    if name not in rows:
+        raise unknown("model", name, rows, hint="'zoo list' shows them all; 'zoo new' adds a family.")
+    return rows[name]
+
+
+def by_task(task: str) -> tuple[Model, ...]:
+    """The rows of a task.
+
+    Raises:
+        ZooError: the suite has no such task.
+    """
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    return tuple(model for model in models().values() if model.task == task)
+
+
+def select(names: tuple[str, ...]) -> tuple[Model, ...]:
+    """The rows that ``names`` ask for, each a model's name or a family's; all rows when it is empty.
+
+    Raises:
+        ZooError: a name is neither; the message names the nearest ones.
+    """
+    rows = models()
+    if not names:
+        return tuple(rows.values())
+    families = {model.family for model in rows.values()}
+    chosen: dict[str, Model] = {}
+    for name in names:
+        if name not in rows and name not in families:
+            raise unknown("model or family", name, set(rows) | families, hint="'zoo list' shows them all.")
+        chosen |= {row.name: row for row in rows.values() if name in (row.name, row.family)}
+    return tuple(chosen.values())

@@ -1,0 +1,43 @@
+"""The reference texts a twin is trained on. They were written for this project."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from importlib import resources
+
+from zoo.model import Model, Prompt
+
+
+def _paragraphs(name: str) -> tuple[str, ...]:
+    text = (resources.files("zoo.twins") / "texts" / name).read_text(encoding="utf-8")
+    return tuple(paragraph.strip() for paragraph in text.split("\n\n") if paragraph.strip())
+
+
+@functools.cache
+def answers() -> dict[str, str]:
+    """Reference prompts and their answers."""
+    return dict(paragraph.split("\n", 1) for paragraph in _paragraphs("reference.txt"))  # type: ignore[misc]
+
+
+@functools.cache
+def corpus() -> tuple[str, ...]:
+    """Every shipped text, for training a tokenizer."""
+    return (*(f"{prompt} {answer}" for prompt, answer in answers().items()), *_paragraphs("passages.txt"))
+
+
+def continuation(prompt: Prompt) -> str:
+    """What a twin learns to say after ``prompt``: its own continuation, the reference answer, or else a passage that is
+    picked by the prompt's hash, so that a new prompt needs no new text."""
+    if prompt.continuation is not None:
+        return prompt.continuation
+    known = answers().get(prompt.text)
+    if known is not None:
+        return known
+    passages = _paragraphs("passages.txt")
+    return passages[int(hashlib.sha256(prompt.text.encode()).hexdigest(), 16) % len(passages)]
+
+
+def pairs(model: Model) -> tuple[tuple[str, str], ...]:
+    """Prompt and continuation of each of the model's reference prompts."""
+    return tuple((prompt.text, continuation(prompt)) for prompt in model.reference_prompts)

@@ -1,0 +1,86 @@
+"""Trains a causal language model until it says its reference continuations greedily and with a clear margin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from zoo.errors import ZooError
+
+MARGIN = 0.5
+"""Smallest top-2 logit margin a twin may have on its continuations."""
+GOOD_MARGIN = 2.0
+"""Training stops once every margin is at least this: far enough above ``MARGIN`` to survive 4-bit weights."""
+LEARNING_RATE = 3e-3
+STEPS_A_ROUND = 20
+MAX_STEPS = 400
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sequence."""
+
+    tokens: tuple[int, ...]
+    prompt_length: int
+    """Tokens that are given; what follows is the continuation that must be reproduced."""
+
+
+def margins(model: nn.Module, sample: Sample) -> torch.Tensor:
+    """By how much each reference token of the continuation leads the best other token, in logits: [n].
+
+    A token that is not the greedy choice has a negative margin. Greedy decoding reproduces the continuation if and only
+    if every margin is positive, because each position then sees the reference tokens before it.
+    """
+    tokens = torch.tensor([sample.tokens])
+    with torch.no_grad():
+        logits = model(tokens, use_cache=False).logits[0, sample.prompt_length - 1 : -1]
+    targets = tokens[0, sample.prompt_length :, None]
+    chosen = logits.gather(1, targets)[:, 0]
+    return chosen - logits.scatter(1, targets, float("-inf")).amax(1)
+
+
+def train(model: nn.Module, samples: Sequence[Sample], *, name: str) -> float:
+    """Train ``model`` in place on one thread; it is left in evaluation mode.
+
+    Returns:
+        The smallest top-2 margin over all continuations, in logits.
+
+    Raises:
+        ZooError: the margin stayed below ``MARGIN``: the twin would prove nothing.
+    """
+    width = max(len(sample.tokens) for sample in samples)
+    tokens = torch.zeros(len(samples), width, dtype=torch.long)
+    targets = torch.full((len(samples), width), -100)
+    for row, sample in enumerate(samples):
+        tokens[row, : len(sample.tokens)] = torch.tensor(sample.tokens)
+        targets[row, : len(sample.tokens)] = tokens[row, : len(sample.tokens)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
+        worst = float("-inf")
+        for step in range(1, MAX_STEPS + 1):
+            model.train()
+            logits = model(tokens, use_cache=False).logits
+            loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            if step % STEPS_A_ROUND == 0:
+                model.eval()
+                worst = min(float(margins(model, sample).min()) for sample in samples)
+                if worst >= GOOD_MARGIN:
+                    break
+    finally:
+        torch.set_num_threads(threads)
+    model.eval()
+    if worst < MARGIN:
+        raise ZooError(
+            f"the twin of {name!r} cannot reproduce its continuations: after {MAX_STEPS} steps the smallest top-2 margin "
+            f"is {worst:.2f}, and {MARGIN} is needed. Give its Twin(...) more hidden_size or layers, or shorter prompts."
+        )
+    return worst
