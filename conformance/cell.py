@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +158,3 @@ def _failure(trail: Trail, error: BaseException) -> Failure:
         message=str(error).strip() or type(error).__name__,
         traceback="".join(traceback.format_exception(error))[-6000:],
     )
-
-
-def to_json(request: CellRequest) -> str:
-    """The request as JSON."""
-    return json.dumps(asdict(request))

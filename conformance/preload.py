@@ -6,14 +6,9 @@ Nothing here may start a thread pool: a process that forks must not have one.
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
+from conformance.quiet import quiet
 
-warnings.filterwarnings("ignore")
-logging.disable(logging.WARNING)
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+quiet()
 
 import executorch.exir  # noqa: E402
 import executorch.extension.llm.custom_ops.custom_ops  # noqa: E402

@@ -12,12 +12,12 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ from zoo import registry
 
 RUN_CELL = "conformance.cell:run_cell"
 POLL_SECONDS = 0.05
-GRACE_SECONDS = 5.0
 _server = threading.Lock()
 
 
@@ -59,7 +58,7 @@ def _context() -> Any:
     return context
 
 
-def _child(target: str, request: CellRequest, parent: int) -> None:
+def _child(target: str, request: CellRequest) -> None:
     """Run ``target`` (``module:function``) in the child and leave its record in the cell's directory."""
     directory = Path(request.directory)
     _die_with_the_server()
@@ -100,7 +99,7 @@ def run_isolated(request: CellRequest, *, limits: Limits | None = None, target: 
     for name in ("record.json", "stages.jsonl", "stdout.log", "stderr.log"):
         (directory / name).unlink(missing_ok=True)
     with _server:
-        process = _context().Process(target=_child, args=(target, request, os.getpid()), daemon=True)
+        process = _context().Process(target=_child, args=(target, request), daemon=True)
         process.start()
     ended = _watch(process, limits)
     process.join()
@@ -211,18 +210,11 @@ def new_run(base: Path, name: str | None = None) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     older = sorted((path for path in runs.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
     for path in older[:-10]:
-        _remove(path)
+        shutil.rmtree(path, ignore_errors=True)
     latest = base / "latest"
     latest.with_suffix(".partial").write_text(json.dumps({"run": os.fspath(directory)}), encoding="utf-8")
     latest.with_suffix(".partial").replace(latest)
     return directory
 
 
-def _remove(path: Path) -> None:
-    import shutil
-
-    shutil.rmtree(path, ignore_errors=True)
-
-
-Progress = Callable[[Cell, Record], None]
-__all__ = ["Limits", "Progress", "Runner", "new_run", "replace", "run_isolated"]
+__all__ = ["Limits", "Runner", "new_run", "run_isolated"]

@@ -128,6 +128,9 @@ def export(
             }
         constants = dict(wrapper.constant_methods())
         with clock.stage("lower"):
+            for program in exported.values():
+                for apply in recipes.passes(config):
+                    apply(program)
             edge = to_edge_transform_and_lower(
                 exported,
                 partitioner=recipes.partitioners(config),

@@ -71,6 +71,19 @@ def _stated_size(head: bytes) -> int | None:
     return int(max(program, base + data))
 
 
+def set_threads(threads: int) -> None:
+    """Load the runtime with its custom and quantized kernels, and give its pool ``threads`` threads.
+
+    Without these imports ``load_method`` misses operators (0x14); executorch 1.4.1.
+    """
+    import executorch.extension.llm.custom_ops.custom_ops
+    import executorch.kernels.quantized  # noqa: F401
+    from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count, _unsafe_reset_threadpool
+
+    if _threadpool_get_thread_count() != threads:
+        _unsafe_reset_threadpool(threads)
+
+
 class ExecuTorchSession:
     """A ``.pte`` of ``CausalLMExportableModule`` in the ExecuTorch runtime.
 
@@ -89,14 +102,11 @@ class ExecuTorchSession:
             account = _account(self.path.parent)
             expected = account.file if account.file.name == self.path.name else None
         check_file(self.path, expected)
-        import executorch.extension.llm.custom_ops.custom_ops
-        import executorch.kernels.quantized  # noqa: F401
-        from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count, _unsafe_reset_threadpool
+        self._stderr = CapturedStderr()
+        with self._stderr:
+            set_threads(threads)
         from executorch.runtime import Runtime, Verification
 
-        if _threadpool_get_thread_count() != threads:
-            _unsafe_reset_threadpool(threads)
-        self._stderr = CapturedStderr()
         self._program: Any = self._guard(
             "open", lambda: Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
         )

@@ -6,6 +6,8 @@ from typing import Any
 
 from exporters.config import ExportConfig
 
+PASSES = ()
+
 
 def partitioners(config: ExportConfig) -> list[Any]:
     return []

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from exporters.config import ExportConfig
+from exporters.passes import exact_tanh_gelu
+
+PASSES = (exact_tanh_gelu,)
 
 
 def partitioners(config: ExportConfig) -> list[Any]:

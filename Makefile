@@ -1,0 +1,36 @@
+# Two commands that each work alone on a machine with Python 3.10-3.13, make and a compiler:
+#   make conformance   install, run the conformance of three families on twins, print and write the support matrix
+#   make test          install, run the tests
+# Both set up .venv once; running them again installs nothing unless pyproject.toml changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
+
+.PHONY: conformance test check install clean
+
+conformance: $(INSTALLED)
+	@$(BIN)/zoo run smollm2 qwen3 gemma3 --records reports/records.jsonl; code=$$?; \
+	$(BIN)/zoo report || exit $$?; exit $$code
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: $(INSTALLED)
+
+# torch is named first: a requirement that admits other builds would bring several GB of CUDA libraries.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v < (3, 14) else "Python 3.10 to 3.13 is needed, found %d.%d; name one with make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .zoo

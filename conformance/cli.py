@@ -1,0 +1,369 @@
+"""The ``zoo`` command.
+
+Exit codes: 0 all is well; 1 something was found (a cell is not green, a report has drifted, a check failed); 2 the command
+was given something it cannot use.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance import matrix
+from conformance.errors import ConformanceError
+from conformance.matrix import Cell
+from conformance.quiet import quiet
+from conformance.record import GREEN, Record
+from conformance.reports.support_matrix import RECORDS, drifted, write_reports
+from conformance.sessions.protocol import SessionError
+from exporters.config import ExportConfig
+from exporters.errors import ExportError
+from zoo import registry
+from zoo.checkpoints import SCALES
+from zoo.errors import ZooError, unknown
+from zoo.model import TASKS
+
+app = typer.Typer(
+    name="zoo",
+    help="Models whose support for ExecuTorch is proved: export them, run them, compare them with eager PyTorch.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+Names = Annotated[list[str] | None, typer.Argument(help="Models or families; all of them when none is given.")]
+Scale = Annotated[str, typer.Option(help=f"Where weights come from: {', '.join(SCALES)}, or a checkpoint directory.")]
+Root = Annotated[Path, typer.Option(help="The project's directory.")]
+
+
+@app.command("list")
+def list_models(
+    task: Annotated[str | None, typer.Option(help="Only the models of this task.")] = None,
+    configurations: Annotated[bool, typer.Option("--configurations", help="Show each model's configurations.")] = False,
+) -> None:
+    """Show the models of the registry."""
+    rows = registry.by_task(task) if task else tuple(registry.models().values())
+    table = Table("model", "family", "task", "published checkpoint", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row.name, row.family, row.task, row.hub_id or "–")
+        if configurations:
+            for name in matrix.configurations(row):
+                table.add_row(f"  {name}")
+    out.print(table)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A model's name.")]) -> None:
+    """Show all that the registry knows of one model."""
+    row = registry.get(name)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    twin = {"model_type": row.twin.model_type, "max_seq_len": row.twin.max_seq_len, **row.twin.config}
+    source = "none" if row.hub_id is None else f"{row.hub_id} ({row.revision or 'unpinned'})"
+    for label, value in (
+        ("model", row.name),
+        ("family", f"{row.family} (zoo/models/{row.family}.py)"),
+        ("task", row.task),
+        ("wrapper", row.wrapper),
+        ("methods", ", ".join(row.methods)),
+        ("published checkpoint", source),
+        ("prompts", "\n".join(prompt.text for prompt in row.reference_prompts)),
+        ("twin", _pairs(twin)),
+        ("full", _pairs(dict(row.full)) or "not stated"),
+        ("configurations", "\n".join(matrix.configurations(row))),
+        ("run it", f"zoo run {row.name}   or   pytest -k {row.family}"),
+    ):
+        table.add_row(f"{label}:", Text(value))
+    out.print(table)
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return "\n".join(f"{name} = {list(value) if isinstance(value, tuple) else value}" for name, value in values.items())
+
+
+@app.command()
+def run(
+    names: Names = None,
+    configuration: Annotated[
+        list[str] | None, typer.Option("--configuration", "-c", help="Only this configuration id; may be repeated.")
+    ] = None,
+    scale: Scale = "twin",
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time, each in a process of its own.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of PyTorch and of the runtime in a cell.")] = 1,
+    max_seq_len: Annotated[
+        int | None, typer.Option("--max_seq_len", "--max-seq-len", min=2, help="Cache length (default: the twin's, or 128).")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds one cell may take.")] = 1800,
+    memory: Annotated[float, typer.Option(min=0, help="GiB one cell may use; 0 for 80 % of the machine's.")] = 0,
+    records: Annotated[
+        Path | None, typer.Option(help="Merge the records into this file, such as reports/records.jsonl.")
+    ] = None,
+) -> None:
+    """Run cells (models under configurations) and print what holds."""
+    from conformance import record as store
+    from conformance.worker import Limits, Runner, new_run
+
+    chosen = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()))
+    if max_seq_len is not None and scale == "twin":
+        raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
+    if scale not in SCALES and not Path(scale).is_dir():
+        raise unknown("scale", scale, SCALES, hint="A path of a local checkpoint directory works, too.")
+    if records is not None and records.is_file():
+        store.read(records)  # a file that cannot be merged into is an error now, not after the work
+    runner = Runner(
+        new_run(Path.cwd() / ".zoo"),
+        options={"scale": scale, "threads": threads, "max_seq_len": max_seq_len},
+        limits=Limits(seconds=timeout, memory_bytes=int(memory * 2**30)),
+    )
+    found = _run_cells(runner, chosen, jobs)
+    out.print()
+    out.print(_summary(found, chosen))
+    for record in found:
+        if record.reason:
+            out.print(Text(f"{record.status}: {record.cell}: {record.reason}"))
+    if records is not None:
+        merged = {record.cell: record for record in (store.read(records) if records.is_file() else [])}
+        store.write(records, (merged | {record.cell: record for record in found}).values())
+    out.print(Text(f"records: {records or runner.records}"))
+    if any(record.status not in GREEN for record in found):
+        raise typer.Exit(1)
+
+
+def _run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> list[Record]:
+    """Run cells side by side, with a line for each on the way."""
+    from conformance import expectations
+
+    tests = Path.cwd() / "tests"
+    known = {cell.model.name: expectations.discover(cell.model, tests) for cell in cells}
+    found: dict[str, Record] = {}
+    began = time.monotonic()
+    with ThreadPoolExecutor(jobs) as pool, err.status("starting") as status:
+        pending = {pool.submit(runner.record, cell, known[cell.model.name]): cell for cell in cells}
+        try:
+            for future in _completed(pending, runner, status):
+                cell = pending[future]
+                record = found[cell.name] = future.result()
+                seconds = sum(stage.seconds for stage in record.stages)
+                err.print(
+                    Text(f"[{len(found)}/{len(cells)}] {record.status:<14} {cell.name}  {seconds:.1f} s"),
+                    style=_style(record.status),
+                )
+        except KeyboardInterrupt:
+            for future in pending:
+                future.cancel()
+            raise
+    err.print(f"{len(found)} cells in {time.monotonic() - began:.0f} s")
+    return [found[cell.name] for cell in cells]
+
+
+def _completed(pending: dict[Any, Cell], runner: Any, status: Any) -> Any:
+    """The futures as they complete; meanwhile the status line names the stage of each running cell."""
+    left = dict(pending)
+    while left:
+        try:
+            for future in as_completed(list(left), timeout=0.5):
+                del left[future]
+                yield future
+        except TimeoutError:
+            running = [cell for future, cell in left.items() if future.running()]
+            status.update("; ".join(f"{cell.name}: {runner.stage(cell) or 'starting'}" for cell in running))
+
+
+def _style(status: str) -> str:
+    return "green" if status == "pass" else "yellow" if status in GREEN else "red"
+
+
+def _summary(records: Sequence[Record], cells: Sequence[Cell]) -> Table:
+    """The support matrix of a run, for a terminal."""
+    found = {record.cell: record for record in records}
+    ids = list(dict.fromkeys(cell.configuration for cell in cells))
+    table = Table("model", *ids, title="support matrix", title_justify="left")
+    for name in dict.fromkeys(cell.model.name for cell in cells):
+        row = [Text(name)]
+        for configuration in ids:
+            record = found.get(f"{name}@{configuration}")
+            row.append(_summary_cell(record))
+        table.add_row(*row)
+    return table
+
+
+def _summary_cell(record: Record | None) -> Text:
+    if record is None:
+        return Text("–")
+    ratio = record.latency.get("executorch", {}).get("decode_speedup")
+    speed = f" {ratio:.1f}x" if ratio is not None and record.status == "pass" else ""
+    return Text(f"{record.status.replace('_', ' ')}{speed}", style=_style(record.status))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Option(help="A registry name, a checkpoint directory, or a hub id (organisation/model).")],
+    output_dir: Annotated[Path, typer.Option("--output_dir", "--output-dir", "-o", help="Where model.pte is written.")],
+    task: Annotated[str, typer.Option(help="What the model does.")] = "text-generation",
+    recipe: Annotated[str, typer.Option(help="How to lower: xnnpack or portable.")] = "xnnpack",
+    dtype: Annotated[str, typer.Option(help="Type of what is not quantized: fp32 (float32 works, too).")] = "fp32",
+    use_custom_sdpa: Annotated[
+        bool, typer.Option("--use_custom_sdpa", "--use-custom-sdpa", help="Attention through llama::custom_sdpa.")
+    ] = False,
+    use_custom_kv_cache: Annotated[
+        bool,
+        typer.Option("--use_custom_kv_cache", "--use-custom-kv-cache", help="KV cache through llama::update_cache."),
+    ] = False,
+    qlinear: Annotated[str | None, typer.Option(help="Quantize linear layers: 8da4w.")] = None,
+    qlinear_group_size: Annotated[
+        int, typer.Option("--qlinear_group_size", "--qlinear-group-size", help="Input features that share a scale.")
+    ] = 32,
+    qembedding: Annotated[str | None, typer.Option(help="Quantize the embedding: 8w.")] = None,
+    allow_skipped_layers: Annotated[
+        bool,
+        typer.Option(
+            "--allow_skipped_layers",
+            "--allow-skipped-layers",
+            help="Leave linear layers that the group size does not divide unquantized.",
+        ),
+    ] = False,
+    max_seq_len: Annotated[
+        int | None,
+        typer.Option("--max_seq_len", "--max-seq-len", help="Positions of the cache (default: the context, at most 2048)."),
+    ] = None,
+    disable_dynamic_shapes: Annotated[
+        bool, typer.Option("--disable_dynamic_shapes", "--disable-dynamic-shapes", help="One token a call.")
+    ] = False,
+    scale: Scale = "twin",
+    revision: Annotated[str | None, typer.Option(help="Commit or branch of a hub id.")] = None,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Compare the program with eager PyTorch.")] = True,
+) -> None:
+    """Export a model to model.pte, with export.json and its tokenizer beside it, and check it against eager PyTorch."""
+    config = ExportConfig(
+        recipe=recipe,
+        dtype={"float32": "fp32"}.get(dtype, dtype),
+        use_custom_sdpa=use_custom_sdpa,
+        use_custom_kv_cache=use_custom_kv_cache,
+        qlinear=qlinear,
+        qlinear_group_size=qlinear_group_size,
+        qembedding=qembedding,
+        allow_skipped_layers=allow_skipped_layers,
+        dynamic_shapes=not disable_dynamic_shapes,
+        max_seq_len=max_seq_len,
+    )
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    if output_dir.exists() and not output_dir.is_dir():
+        raise ConformanceError(f"--output_dir {output_dir} is a file; give a directory.")
+    from conformance import shipping
+
+    checkpoint = shipping.checkpoint(model, scale=scale, revision=revision)
+    from exporters.pipeline import export as run_export
+
+    with err.status("importing") as status:
+        artifact = run_export(
+            checkpoint, config, output_dir, task=task, on_stage=lambda stage: status.update(f"{config.id}: {stage}")
+        )
+        shipping.copy_tokenizer(checkpoint, output_dir)
+    for skipped in artifact.account.quantization["skipped"]:
+        err.print(Text(f"not quantized: {skipped['name']}: {skipped['reason']}"), style="yellow")
+    stages = ", ".join(f"{stage.name} {stage.seconds:.1f} s" for stage in artifact.account.stages)
+    out.print(Text(f"{artifact.program}: {artifact.account.file.bytes} bytes, {config.id} ({stages})"))
+    if check:
+        with err.status("comparing with eager PyTorch"):
+            verdict = shipping.check(artifact, checkpoint)
+        out.print(Text(f"{verdict.status}: {verdict.message}"), style=_style(verdict.status))
+        if verdict.status != "pass":
+            raise typer.Exit(1)
+
+
+@app.command()
+def generate(
+    artifact: Annotated[Path, typer.Argument(help="A directory that 'zoo export' wrote, or a .pte.")],
+    prompt: Annotated[str, typer.Option(help="What to continue.")],
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Directory with tokenizer.json (default: where the .pte lies).")
+    ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max_new_tokens", "--max-new-tokens", min=1, help="Tokens to choose at most.")
+    ] = 64,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+) -> None:
+    """Continue a prompt greedily with an exported program."""
+    from conformance import shipping
+
+    if not prompt:
+        raise ConformanceError("--prompt is empty; give at least one character.")
+    said = shipping.generate_text(
+        artifact,
+        prompt,
+        tokenizer=tokenizer,
+        max_new_tokens=max_new_tokens,
+        threads=threads,
+        on_text=lambda text: out.print(Text(text), end=""),
+    )
+    out.print()
+    err.print(
+        Text(
+            f"{said.prompt_tokens} prompt tokens, {said.tokens} new ({said.stop}); load {said.load_seconds:.2f} s, "
+            f"first token {1e3 * said.first_token_seconds:.1f} ms, decode {said.tokens_per_second:.1f} tokens/s"
+        ),
+        style="dim",
+    )
+
+
+@app.command()
+def report(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the reports agree with the records.")] = False,
+    records: Annotated[Path | None, typer.Option(help=f"The records (default: {RECORDS}).")] = None,
+    root: Root = Path(),
+) -> None:
+    """Write the README's support matrix and reports/SUPPORT.md from the records."""
+    if check:
+        stale = drifted(root, records)
+        for path in stale:
+            err.print(Text(f"{path} differs from the records; 'zoo report' writes it anew."), style="red")
+        if stale:
+            raise typer.Exit(1)
+        out.print("the reports agree with the records")
+        return
+    changed = write_reports(root, records)
+    out.print(Text("\n".join(f"wrote {path}" for path in changed) or "the reports agree with the records already"))
+
+
+@app.command()
+def new(
+    family: Annotated[str, typer.Argument(help="Name of the family and of its two files, such as olmo2.")],
+    model_type: Annotated[
+        str | None, typer.Option("--model-type", help="transformers' model_type (default: the family's name).")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name (default: the family's).")] = None,
+    hub_id: Annotated[str | None, typer.Option("--hub-id", help="The published checkpoint: organisation/model.")] = None,
+    root: Root = Path(),
+) -> None:
+    """Write the registry row and the test file of a new family, ready to run."""
+    from conformance.scaffold import new_family
+
+    files = new_family(root, family, model_type=model_type, name=name, hub_id=hub_id)
+    for path in files:
+        out.print(Text(f"wrote {path}"))
+    out.print(Text(f"run it: pytest -k {family}   or   zoo run {family}"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: errors are one clear line and a non-zero exit code."""
+    quiet()
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except (ZooError, ExportError, SessionError, ConformanceError) as error:
+        err.print(Text(f"error: {error}"), style="red")
+        sys.exit(2)
+
+
+__all__ = ["app", "main"]
