@@ -66,9 +66,7 @@ class Trail:
         self.begin(name)
         began = time.perf_counter()
         yield
-        self.end(
-            StageRecord(name=name, seconds=time.perf_counter() - began, peak_memory_bytes=peak_memory_bytes())
-        )
+        self.end(StageRecord(name=name, seconds=time.perf_counter() - began, peak_memory_bytes=peak_memory_bytes()))
 
     def _write(self, entry: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

@@ -102,7 +102,8 @@ def run(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time, each in a process of its own.")] = 2,
     threads: Annotated[int, typer.Option(min=1, help="Threads of PyTorch and of the runtime in a cell.")] = 1,
     max_seq_len: Annotated[
-        int | None, typer.Option("--max_seq_len", "--max-seq-len", min=2, help="Cache length (default: the twin's, or 128).")
+        int | None,
+        typer.Option("--max_seq_len", "--max-seq-len", min=2, help="Cache length (default: the twin's, or 128)."),
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds one cell may take.")] = 1800,
     memory: Annotated[float, typer.Option(min=0, help="GiB one cell may use; 0 for 80 % of the machine's.")] = 0,

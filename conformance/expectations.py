@@ -92,7 +92,8 @@ def discover(model: Any, tests: Path) -> tuple[KnownFailure, ...]:
         return ()
     name = f"_zoo_expectations_{model.family}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

@@ -29,7 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--cell-timeout", type=float, default=1800.0, metavar="SECONDS", help="time one cell may take (default: 1800)"
     )
     group.addoption(
-        "--cell-memory", type=float, default=0.0, metavar="GIB", help="memory one cell may use (default: 80%% of the machine's)"
+        "--cell-memory",
+        type=float,
+        default=0.0,
+        metavar="GIB",
+        help="memory one cell may use (default: 80%% of the machine's)",
     )
 
 

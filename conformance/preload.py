@@ -10,16 +10,11 @@ from conformance.quiet import quiet
 
 quiet()
 
-import executorch.exir  # noqa: E402
-import executorch.extension.llm.custom_ops.custom_ops  # noqa: E402
-import executorch.kernels.quantized  # noqa: E402
-import executorch.runtime  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from executorch.backends.xnnpack.partition import xnnpack_partitioner  # noqa: E402, F401
 from torchao import quantization  # noqa: E402, F401
 
-import conformance.text_generation  # noqa: E402
 import exporters.pipeline  # noqa: E402, F401
 
 torch.set_num_threads(1)

@@ -14,8 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from conformance.errors import ConformanceError
 
-SCHEMA_VERSION = 1
-
 STAGES = ("resolve", "baseline", "quantize", "export", "lower", "emit", "open", "run", "compare", "measure")
 """The stages of a cell, in order."""
 
@@ -86,7 +84,7 @@ class GenerationRecord(_Schema):
 class Record(_Schema):
     """One cell, once run."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     created: str
     """UTC, ISO 8601."""
     model: str

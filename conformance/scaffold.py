@@ -35,14 +35,14 @@ from zoo.registry import register
 )
 '''
 
-TEST = '''from conformance import ModelConformance
+TEST = """from conformance import ModelConformance
 from zoo.models.{family} import {constant}
 
 
 class Test{title}(ModelConformance):
     model = {constant}
     # What is particular to this model is tested here; see tests/models/test_gemma3.py.
-'''
+"""
 
 
 def new_family(root: Path, family: str, *, model_type: str | None, name: str | None, hub_id: str | None) -> list[Path]:
@@ -70,12 +70,13 @@ def new_family(root: Path, family: str, *, model_type: str | None, name: str | N
         raise ConformanceError(f"there is a model {row!r} already; give another --name.")
     if hub_id is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", hub_id):
         raise ConformanceError(f"{hub_id!r} is no hub id; one reads 'organisation/model'.")
+    constant = re.sub(r"\W", "_", row).upper()
     fields = {
         "family": family,
         "name": row,
         "model_type": kind,
         "hub_id": None if hub_id is None else f'"{hub_id}"',
-        "constant": re.sub(r"\W", "_", row).upper() if row[0].isalpha() else f"MODEL_{re.sub(r'\W', '_', row).upper()}",
+        "constant": constant if constant[0].isalpha() else f"MODEL_{constant}",
         "title": "".join(part.capitalize() for part in family.split("_")),
     }
     files = {

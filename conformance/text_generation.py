@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from conformance import latency
+from conformance.artifacts import cached_export
 from conformance.cell import CellRequest, Trail
 from conformance.compare.cache_state import check_cache_state, fill
 from conformance.compare.contract import check_contract
@@ -24,9 +24,7 @@ from conformance.record import Check, GenerationRecord, Record, StageRecord
 from conformance.sessions.eager import EagerSession
 from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.protocol import GenerationSession
-from exporters.artifact import Artifact
 from exporters.config import ExportConfig
-from zoo.cache import DirectoryStore, source_sha256
 from zoo.checkpoints import resolve
 from zoo.model import Model
 
@@ -84,8 +82,11 @@ def run(model: Model, request: CellRequest, trail: Trail, record: Record) -> Non
             baseline = _answers(EagerSession(quantized_model, reference.max_seq_len), reference, eos)
     record.max_seq_len = reference.max_seq_len
     record.sliding_window = window = _window(eager_model)
-    artifact = _artifact(checkpoint, config, model.task, trail)
+    trail.begin("quantize")
+    artifact, cached = cached_export(checkpoint, config, task=model.task, on_stage=trail.begin)
     account = artifact.account
+    for stage in account.stages:
+        trail.end(StageRecord(**stage.model_dump(), cached=cached))
     record.file_bytes, record.file_sha256 = account.file.bytes, account.file.sha256
     record.delegated_share = account.delegation.share
     record.quantization, record.cache = account.quantization, account.cache
@@ -94,9 +95,7 @@ def run(model: Model, request: CellRequest, trail: Trail, record: Record) -> Non
         message=f"{account.file.bytes} bytes, {account.delegation.share:.0%} of the operators delegated",
         metrics={"bytes": account.file.bytes, "delegates": account.delegation.delegates},
     )
-    opener = functools.partial(
-        ExecuTorchSession, artifact.program, expected=account.file, threads=request.threads
-    )
+    opener = functools.partial(ExecuTorchSession, artifact.program, expected=account.file, threads=request.threads)
     with trail.stage("open"):
         session = opener()
         record.checks["contract"] = check_contract(
@@ -187,34 +186,8 @@ def _other(reference: Reference) -> Tensor:
     return torch.tensor([min(reference.sequences, key=len)])
 
 
-def _artifact(checkpoint: Path, config: ExportConfig, task: str, trail: Trail) -> Artifact:
-    """The artifact from the cache, or exported now. The stages of a cached one are those of its export."""
-    import exporters
-    from exporters.pipeline import checkpoint_sha256, export
-
-    store = DirectoryStore("artifacts")
-    source = source_sha256([Path(os.path.dirname(exporters.__file__))])  # noqa: PTH120
-    key = store.key(
-        {"checkpoint": checkpoint_sha256(checkpoint), "config": config.to_mapping(), "task": task, "source": source}
-    )
-    trail.begin("quantize")
-    directory, cached = store.get_or_make(
-        key, lambda target: _discard(export(checkpoint, config, target, task=task, on_stage=trail.begin))
-    )
-    artifact = Artifact.load(directory)
-    for stage in artifact.account.stages:
-        trail.end(StageRecord(**stage.model_dump(), cached=cached))
-    return artifact
-
-
-def _discard(_: object) -> None:
-    return None
-
-
 def _quality(fp32: Answers, found: Answers, *, trained: bool) -> Check:
-    alike = [
-        first.tokens == second.tokens for first, second in zip(fp32.generations, found.generations, strict=True)
-    ]
+    alike = [first.tokens == second.tokens for first, second in zip(fp32.generations, found.generations, strict=True)]
     comparison = compare_logits(torch.cat(fp32.logits), torch.cat(found.logits))
     return judge_quality(comparison, sum(alike) / len(alike), trained=trained)
 
@@ -240,7 +213,12 @@ def _generations(
 
 
 def _latency(
-    opener: Any, eager: EagerSession, session: ExecuTorchSession, reference: Reference, request: CellRequest, checkpoint: Path
+    opener: Any,
+    eager: EagerSession,
+    session: ExecuTorchSession,
+    reference: Reference,
+    request: CellRequest,
+    checkpoint: Path,
 ) -> dict[str, Any]:
     from exporters.pipeline import load_model
 
@@ -272,4 +250,5 @@ def _window(model: Any) -> int | None:
 def _weight_bytes(model: Any) -> int:
     """Bytes of the linear and embedding weights in fp32, a tied weight counted once."""
     weights = {id(parameter): parameter.numel() for parameter in model.parameters() if parameter.dim() == 2}
-    return 4 * sum(weights.values())
+    total: int = 4 * sum(weights.values())
+    return total

@@ -13,9 +13,7 @@ DTYPE_CODES: Mapping[str, int] = {"fp32": 6}
 """``torch.dtype`` as ExecuTorch's ``ScalarType`` numbers it."""
 
 
-def causal_lm(
-    model: PreTrainedModel, config: ExportConfig, *, max_seq_len: int, head_dim: int, ring: bool
-) -> dict[str, Any]:
+def causal_lm(model: PreTrainedModel, config: ExportConfig, *, max_seq_len: int, head_dim: int, ring: bool) -> dict[str, Any]:
     """The constant methods of a decoder-only language model.
 
     ``get_max_seq_len`` is both the longest prompt of one call and, as ``get_max_context_len``, what the cache holds.

@@ -39,9 +39,7 @@ class StageClock:
         self._announce(name)
         began = time.perf_counter()
         yield
-        self.times.append(
-            StageTime(name=name, seconds=time.perf_counter() - began, peak_memory_bytes=peak_memory_bytes())
-        )
+        self.times.append(StageTime(name=name, seconds=time.perf_counter() - began, peak_memory_bytes=peak_memory_bytes()))
 
 
 def peak_memory_bytes() -> int:
@@ -100,11 +98,10 @@ def export(
         ExportError: an option cannot be honoured for this model, or the checkpoint cannot be loaded.
         Exception: whatever torch.export or ExecuTorch raise; ``on_stage`` has named the stage.
     """
-    import torch
-
     # Registers the custom operators and the quantized kernels with torch and with the runtime.
     import executorch.extension.llm.custom_ops.custom_ops
     import executorch.kernels.quantized  # noqa: F401
+    import torch
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
 
     from exporters import recipes
@@ -128,9 +125,9 @@ def export(
             }
         constants = dict(wrapper.constant_methods())
         with clock.stage("lower"):
-            for program in exported.values():
+            for exported_program in exported.values():
                 for apply in recipes.passes(config):
-                    apply(program)
+                    apply(exported_program)
             edge = to_edge_transform_and_lower(
                 exported,
                 partitioner=recipes.partitioners(config),
@@ -218,6 +215,6 @@ def _linear_group_sizes(edge: Any, methods: list[str]) -> dict[int, int]:
     for method in methods:
         for _, lowered, _ in get_lowered_submodules(edge.exported_program(method).graph_module):
             for node in lowered.original_module.graph.nodes:
-                if "dequantize_affine" in str(node.target) and (-8, 7) == tuple(node.args[5:7]):
+                if "dequantize_affine" in str(node.target) and tuple(node.args[5:7]) == (-8, 7):
                     sizes[int(node.args[1][-1])] += 1
     return dict(sizes)

@@ -11,6 +11,8 @@ from torch import nn
 from exporters.config import ExportConfig
 from exporters.errors import ExportError
 
+_INT4: Any = getattr(torch, "int4")  # noqa: B009 - torch 2.13.0 has it, its type stubs do not
+
 
 @dataclass(frozen=True)
 class QuantizedLayer:
@@ -82,7 +84,7 @@ def quantize(model: Any, config: ExportConfig) -> QuantizationReport:
         left = {layer.name for layer in skipped}
         quantize_(
             model,
-            Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(group)),
+            Int8DynamicActivationIntxWeightConfig(weight_dtype=_INT4, weight_granularity=PerGroup(group)),
             lambda module, name: isinstance(module, nn.Linear) and name not in left,
         )
         layers += [_read_back(name, linears[name], "linear", 4, group) for name in linears if name not in left]
@@ -97,9 +99,7 @@ def quantize(model: Any, config: ExportConfig) -> QuantizationReport:
             IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0)),
             lambda module, _: isinstance(module, nn.Embedding),
         )
-        layers += [
-            _read_back(name, module, "embedding", 8, module.embedding_dim) for name, module in embeddings.items()
-        ]
+        layers += [_read_back(name, module, "embedding", 8, module.embedding_dim) for name, module in embeddings.items()]
     done = {layer.name for layer in layers if layer.kind == "linear"}
     share = sum(module.weight.numel() for name, module in linears.items() if name in done) / total if total else 0.0
     return QuantizationReport(layers=tuple(layers), skipped=tuple(skipped), untied=untied, linear_share=share)
@@ -117,7 +117,7 @@ def _untie(model: Any) -> bool:
 def _read_back(name: str, module: nn.Module, kind: str, bits: int, group: int) -> QuantizedLayer:
     weight: Any = module.weight
     block = tuple(getattr(weight, "block_size", ()))
-    found_bits = {torch.int4: 4, torch.int8: 8}.get(getattr(weight, "target_dtype", None))  # type: ignore[call-overload]
+    found_bits = {_INT4: 4, torch.int8: 8}.get(getattr(weight, "target_dtype", None))
     if block != (1, group) or found_bits != bits:
         raise ExportError(
             f"torchao quantized {name} with blocks of {block or 'nothing'} to {found_bits or 'no'} bits, "

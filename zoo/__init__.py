@@ -6,6 +6,6 @@ Data and checkpoints live here. Nothing here exports or judges a model: this pac
 
 from zoo.errors import ZooError
 from zoo.model import Model, Prompt, Twin
-from zoo.registry import by_task, get, models, register
+from zoo.registry import by_task, get, register
 
-__all__ = ["Model", "Prompt", "Twin", "ZooError", "by_task", "get", "models", "register"]
+__all__ = ["Model", "Prompt", "Twin", "ZooError", "by_task", "get", "register"]

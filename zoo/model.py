@@ -43,9 +43,7 @@ class Twin:
     """Whether the tokenizer puts the beginning-of-sequence token in front of a text, as the real one does."""
     config: Mapping[str, Any] = field(hash=False)
 
-    def __init__(
-        self, model_type: str, *, seed: int = 0, max_seq_len: int = 64, add_bos: bool = False, **config: Any
-    ) -> None:
+    def __init__(self, model_type: str, *, seed: int = 0, max_seq_len: int = 64, add_bos: bool = False, **config: Any) -> None:
         object.__setattr__(self, "model_type", model_type)
         object.__setattr__(self, "seed", seed)
         object.__setattr__(self, "max_seq_len", max_seq_len)

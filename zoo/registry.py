@@ -37,9 +37,7 @@ def register(model: Model) -> Model:
 
 @functools.cache
 def _discover() -> None:
-    import zoo.models
-
-    for module in pkgutil.iter_modules(zoo.models.__path__):
+    for module in pkgutil.iter_modules(importlib.import_module("zoo.models").__path__):
         importlib.import_module(f"zoo.models.{module.name}")
 
 

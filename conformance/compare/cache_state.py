@@ -111,7 +111,8 @@ def check_cache_state(
     worst = max(_figure(run, "relative_error" if quantized else "max_abs_error") for run in runs)
     return Check(
         status="fail" if wrong else "pass",
-        message="; ".join(wrong) or f"{len(runs)} ways of feeding agree with one eager pass, worst {worst:.2e} (at most {limit})",
+        message="; ".join(wrong)
+        or f"{len(runs)} ways of feeding agree with one eager pass, worst {worst:.2e} (at most {limit})",
         metrics={"window": window, "runs": runs, "refusal": refusal},
     )
 

@@ -100,7 +100,7 @@ def _model_section(model: Model, records: Sequence[Record]) -> str:
         f"Reproduce with `zoo run {model.name}`.",
     ]
     ids = CONFIGURATIONS[model.task]
-    ordered = sorted(records, key=lambda record: (ids.index(record.configuration) if record.configuration in ids else 99))
+    ordered = sorted(records, key=lambda record: ids.index(record.configuration) if record.configuration in ids else 99)
     if not ordered:
         return "\n\n".join([*lines, "Never run."])
     header = [
@@ -211,7 +211,5 @@ def write_reports(root: Path, records: Path | None = None) -> list[Path]:
 def drifted(root: Path, records: Path | None = None) -> list[Path]:
     """The report files that differ from what the records say."""
     return [
-        path
-        for path, text in rendered(root, records).items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
+        path for path, text in rendered(root, records).items() if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]

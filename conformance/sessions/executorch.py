@@ -148,10 +148,10 @@ class ExecuTorchSession:
                 "what lay before. Reset and feed the sequence again."
             )
         logits = []
-        for chunk in tokens.split(self._limit, dim=1):
+        for chunk in torch.split(tokens, self._limit, dim=1):
             positions = torch.arange(position, position + chunk.shape[1])
             inputs = [chunk.contiguous(), positions]
-            logits.append(self._guard("forward", lambda inputs=inputs: self._forward.execute(inputs))[0][0])  # type: ignore[misc]
+            logits.append(self._guard("forward", lambda inputs=inputs: self._forward.execute(inputs))[0][0])
             position += chunk.shape[1]
             self._fed = position
         return logits[0].float() if len(logits) == 1 else torch.cat(logits).float()

@@ -11,7 +11,7 @@ class CapturedStderr:
     """A context that redirects file descriptor 2 to a file while it is entered. It can be entered again and again."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this object
         self._saved = -1
 
     def __enter__(self) -> CapturedStderr:

@@ -32,9 +32,7 @@ class ExplicitPositionCache(Cache):  # type: ignore[misc]
         self.start = start
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        updated: tuple[Tensor, Tensor] = self.layers[layer_idx].update(
-            key_states, value_states, self.positions, self.start
-        )
+        updated: tuple[Tensor, Tensor] = self.layers[layer_idx].update(key_states, value_states, self.positions, self.start)
         return updated
 
     def get_seq_length(self, layer_idx: int = 0) -> Any:
@@ -86,13 +84,10 @@ def build_layers(model: PreTrainedModel, max_seq_len: int, layout: Layout, *, cu
         if not custom:
             layers.append(StaticCacheLayer(heads, key_dim, value_dim, max_seq_len, layout, sliding=layer.is_sliding))
         elif layer.is_sliding and layer.sliding_window <= max_seq_len:
-            layers.append(
-                RingCacheLayer(heads, key_dim, value_dim, max_seq_len, layout, window=layer.sliding_window)
-            )
+            layers.append(RingCacheLayer(heads, key_dim, value_dim, max_seq_len, layout, window=layer.sliding_window))
         elif layer.is_sliding:
             # The window is never left: a ring would only add work. The mask still comes as a sliding one.
-            layers.append(CustomCacheLayer(heads, key_dim, value_dim, max_seq_len, layout))
-            layers[-1].sliding = True
+            layers.append(CustomCacheLayer(heads, key_dim, value_dim, max_seq_len, layout, sliding=True))
         else:
-            layers.append(CustomCacheLayer(heads, key_dim, value_dim, max_seq_len, layout))
+            layers.append(CustomCacheLayer(heads, key_dim, value_dim, max_seq_len, layout, sliding=False))
     return layers

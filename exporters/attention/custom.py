@@ -15,11 +15,12 @@ class CustomCacheLayer(nn.Module):
     """
 
     kind = "custom"
-    sliding = False
 
-    def __init__(self, heads: int, key_dim: int, value_dim: int, max_seq_len: int, layout: Layout) -> None:
+    def __init__(self, heads: int, key_dim: int, value_dim: int, max_seq_len: int, layout: Layout, *, sliding: bool) -> None:
         super().__init__()
         self.capacity = max_seq_len
+        self.sliding = sliding
+        self.key_dim = key_dim
         self.layout = layout
         self.keys: Tensor
         self.values: Tensor

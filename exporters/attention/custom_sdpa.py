@@ -14,7 +14,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from exporters.errors import ExportError
 
-NAME = "executorch_custom_sdpa"
+NAME = "executorch_custom"
+"""The attention implementation's name. It must not contain "sdpa": transformers 5.23.0 would then refuse every model that has
+no SDPA of its own, where the reasons to refuse are those of ``_attention``."""
 
 _start: contextvars.ContextVar[int] = contextvars.ContextVar("start")
 

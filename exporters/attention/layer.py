@@ -25,6 +25,8 @@ class CacheLayer(Protocol):
     """``static``, ``custom`` or ``ring``, for reports."""
     capacity: int
     """Positions it holds."""
+    key_dim: int
+    """Width of a key, the head size."""
     sliding: bool
     """Whether the layer attends within a sliding window."""
 

@@ -29,11 +29,10 @@ class RingCacheLayer(nn.Module):
     kind = "ring"
     sliding = True
 
-    def __init__(
-        self, heads: int, key_dim: int, value_dim: int, max_seq_len: int, layout: Layout, *, window: int
-    ) -> None:
+    def __init__(self, heads: int, key_dim: int, value_dim: int, max_seq_len: int, layout: Layout, *, window: int) -> None:
         super().__init__()
         self.capacity = max(min(window, max_seq_len) - 1, 1)
+        self.key_dim = key_dim
         self.layout = layout
         self.keys: Tensor
         self.values: Tensor

@@ -22,12 +22,11 @@ class StaticCacheLayer(nn.Module):
 
     kind = "static"
 
-    def __init__(
-        self, heads: int, key_dim: int, value_dim: int, max_seq_len: int, layout: Layout, *, sliding: bool
-    ) -> None:
+    def __init__(self, heads: int, key_dim: int, value_dim: int, max_seq_len: int, layout: Layout, *, sliding: bool) -> None:
         super().__init__()
         self.capacity = max_seq_len
         self.sliding = sliding
+        self.key_dim = key_dim
         self.layout = layout
         self.keys: Tensor
         self.values: Tensor

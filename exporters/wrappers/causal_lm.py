@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from exporters import metadata
 from exporters.attention import custom_sdpa
 from exporters.attention.cache import ExplicitPositionCache, build_layers
-from exporters.attention.layer import Layout
+from exporters.attention.layer import CacheLayer, Layout
 from exporters.config import ExportConfig
 from exporters.errors import ExportError
 from exporters.wrappers import ExportableMethod
@@ -39,13 +39,15 @@ class CausalLMExportableModule(nn.Module):
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.max_seq_len = config.max_seq_len or min(context or DEFAULT_MAX_SEQ_LEN, DEFAULT_MAX_SEQ_LEN)
         if context and self.max_seq_len > context:
-            raise ExportError(f"max_seq_len {self.max_seq_len} exceeds the model's context of {context}; use at most {context}.")
+            raise ExportError(
+                f"max_seq_len {self.max_seq_len} exceeds the model's context of {context}; use at most {context}."
+            )
         self.config = config
         self.embeddings = embeddings
         self.model = model
         layout = Layout.LENGTH_FIRST if config.use_custom_sdpa else Layout.HEADS_FIRST
         self.cache = build_layers(model, self.max_seq_len, layout, custom=config.use_custom_kv_cache)
-        model.set_attn_implementation(custom_sdpa.NAME if config.use_custom_sdpa else "sdpa")
+        model.set_attn_implementation(custom_sdpa.NAME if config.use_custom_sdpa else "eager")
 
     def forward(self, tokens: Tensor, cache_position: Tensor) -> Tensor:
         """Logits of every token of a call, and the cache updated.
@@ -61,19 +63,23 @@ class CausalLMExportableModule(nn.Module):
         start = None
         attention: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if self.config.use_custom_sdpa or self.config.use_custom_kv_cache:
-            start = cache_position[0].item()
-            torch._check(start >= 0)
-            torch._check(start < self.max_seq_len)
-            torch._check(start + cache_position.shape[0] <= self.max_seq_len)
+            start = self._start(cache_position)
             attention = custom_sdpa.start_position(start)
         cache = ExplicitPositionCache(self.cache, cache_position, start)
         inputs = {"inputs_embeds" if self.embeddings else "input_ids": tokens}
         with attention:
-            output = self.model(
-                **inputs, position_ids=cache_position.unsqueeze(0), past_key_values=cache, use_cache=True
-            )
+            output = self.model(**inputs, position_ids=cache_position.unsqueeze(0), past_key_values=cache, use_cache=True)
         logits: Tensor = output.logits
         return logits
+
+    def _start(self, cache_position: Tensor) -> int:
+        """The first position as a number, bounded for torch.export."""
+        check: Any = torch._check
+        start = cast(int, cache_position[0].item())
+        check(start >= 0)
+        check(start < self.max_seq_len)
+        check(start + cache_position.shape[0] <= self.max_seq_len)
+        return start
 
     def methods(self) -> Mapping[str, ExportableMethod]:
         """``forward``, with a sequence length from 1 to ``max_seq_len``, or of exactly 1."""
@@ -89,9 +95,13 @@ class CausalLMExportableModule(nn.Module):
             self.model,
             self.config,
             max_seq_len=self.max_seq_len,
-            head_dim=self.cache[0].keys.shape[-1],
-            ring=any(layer.kind == "ring" for layer in self.cache),
+            head_dim=self._layers[0].key_dim,
+            ring=any(layer.kind == "ring" for layer in self._layers),
         )
 
+    @property
+    def _layers(self) -> list[CacheLayer]:
+        return [cast(CacheLayer, layer) for layer in self.cache]
+
     def cache_report(self) -> list[dict[str, Any]]:
-        return [{"kind": layer.kind, "capacity": layer.capacity, "sliding": layer.sliding} for layer in self.cache]
+        return [{"kind": layer.kind, "capacity": layer.capacity, "sliding": layer.sliding} for layer in self._layers]

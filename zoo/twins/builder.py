@@ -21,6 +21,9 @@ TOY: Mapping[str, int] = {
 }
 """Dimensions of a twin that its row does not name. Every width is a multiple of 32, so that group sizes apply."""
 
+SHORTEST_CONTINUATION = 16
+"""Tokens that a continuation must have at least, to be worth comparing."""
+
 
 def spec(model: Model) -> dict[str, Any]:
     """Everything of a row that determines its twin, as JSON values: a part of the cache key."""
@@ -84,10 +87,10 @@ def _samples(model: Model, fast: Any) -> list[Any]:
         head = fast(prompt)["input_ids"]
         tail = fast(" " + answer, add_special_tokens=False)["input_ids"]
         tokens = (*head, *tail, fast.eos_token_id)[:limit]
-        if len(tokens) - len(head) < limit // 4:
+        if len(tokens) - len(head) < SHORTEST_CONTINUATION:
             raise ZooError(
                 f"the prompt {prompt!r} of {model.name!r} leaves only {len(tokens) - len(head)} of {limit} tokens for a "
-                f"continuation; {limit // 4} are needed. Shorten it, or raise Twin(max_seq_len=...)."
+                f"continuation; {SHORTEST_CONTINUATION} are needed. Shorten it, or raise Twin(max_seq_len=...)."
             )
         samples.append(Sample(tokens=tokens, prompt_length=len(head)))
     if all(len(sample.tokens) < limit for sample in samples):

@@ -17,7 +17,8 @@ def _paragraphs(name: str) -> tuple[str, ...]:
 @functools.cache
 def answers() -> dict[str, str]:
     """Reference prompts and their answers."""
-    return dict(paragraph.split("\n", 1) for paragraph in _paragraphs("reference.txt"))  # type: ignore[misc]
+    pairs = (paragraph.partition("\n") for paragraph in _paragraphs("reference.txt"))
+    return {prompt: answer for prompt, _, answer in pairs}
 
 
 @functools.cache

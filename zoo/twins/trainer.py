@@ -39,7 +39,8 @@ def margins(model: nn.Module, sample: Sample) -> torch.Tensor:
         logits = model(tokens, use_cache=False).logits[0, sample.prompt_length - 1 : -1]
     targets = tokens[0, sample.prompt_length :, None]
     chosen = logits.gather(1, targets)[:, 0]
-    return chosen - logits.scatter(1, targets, float("-inf")).amax(1)
+    margin: torch.Tensor = chosen - logits.scatter(1, targets, float("-inf")).amax(1)
+    return margin
 
 
 def train(model: nn.Module, samples: Sequence[Sample], *, name: str) -> float:
@@ -67,7 +68,7 @@ def train(model: nn.Module, samples: Sequence[Sample], *, name: str) -> float:
             logits = model(tokens, use_cache=False).logits
             loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             if step % STEPS_A_ROUND == 0:

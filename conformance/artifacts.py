@@ -1,0 +1,36 @@
+"""The artifact cache: a checkpoint is exported under a configuration once, until anything that determines the result changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import exporters
+from exporters.artifact import Artifact
+from exporters.config import ExportConfig
+from zoo.cache import DirectoryStore, source_sha256
+
+
+def cached_export(
+    checkpoint: Path, config: ExportConfig, *, task: str, on_stage: Callable[[str], None] | None = None
+) -> tuple[Artifact, bool]:
+    """The artifact of a checkpoint, from the cache or exported now; and whether it was there already.
+
+    The key is made of the checkpoint's bytes, the configuration, the exporter's source and the stack's versions.
+    """
+    from exporters.pipeline import checkpoint_sha256, export
+
+    def make(target: Path) -> None:
+        export(checkpoint, config, target, task=task, on_stage=on_stage)
+
+    store = DirectoryStore("artifacts")
+    key = store.key(
+        {
+            "checkpoint": checkpoint_sha256(checkpoint),
+            "configuration": config.to_mapping(),
+            "task": task,
+            "source": source_sha256([Path(exporters.__file__).parent]),
+        }
+    )
+    directory, cached = store.get_or_make(key, make)
+    return Artifact.load(directory), cached

@@ -1,0 +1,142 @@
+"""A known failure excuses that failure and nothing else."""
+
+import datetime
+import re
+
+import pytest
+
+from conformance.expectations import KnownFailure, apply, discover
+from conformance.record import Check, Failure
+from exporters.errors import ExportError
+from zoo.models.gemma3 import GEMMA3_270M
+
+TODAY = datetime.date(2026, 11, 21)
+KNOWN = KnownFailure("portable-fp32", stage="lower", error="no kernel for .*sdpa", cause="the kernel is missing")
+
+
+@pytest.fixture
+def failed(make_record):
+    def build(*, stage="lower", message="no kernel for llama::sdpa", status="fail", **fields):
+        failure = Failure(stage=stage, kind="RuntimeError", message=message)
+        return make_record(status=status, failure=failure, reason=f"RuntimeError: {message}", **fields)
+
+    return build
+
+
+def known(**fields):
+    return KnownFailure(
+        **{"configuration": "portable-fp32", "stage": "lower", "error": "no kernel", "cause": "missing", **fields}
+    )
+
+
+@pytest.mark.parametrize("status", ["fail", "crash", "oom", "timeout"])
+def test_the_stage_and_the_error_make_it_known(failed, status):
+    found = apply(failed(status=status), [KNOWN], today=TODAY)
+    assert found.status == "known_failure"
+    assert all(text in found.reason for text in ("lower", "no kernel for llama::sdpa", "the kernel is missing"))
+
+
+def test_another_stage_is_not_excused(failed):
+    found = apply(failed(stage="export"), [KNOWN], today=TODAY)
+    assert found.status == "fail"
+    assert "stage lower" in found.reason
+    assert "stage export" in found.reason
+
+
+def test_another_error_is_not_excused(failed):
+    found = apply(failed(message="out of luck"), [KNOWN], today=TODAY)
+    assert found.status == "fail"
+    assert "out of luck" in found.reason
+    assert repr(KNOWN.error) in found.reason
+
+
+def test_another_configuration_is_not_excused(failed):
+    record = failed(configuration="xnnpack-fp32")
+    assert apply(record, [KNOWN], today=TODAY) == record
+
+
+def test_nothing_is_excused_without_expectations(failed):
+    assert apply(failed(), [], today=TODAY) == failed()
+
+
+def test_a_check_that_fails_belongs_to_the_stage_compare(make_record):
+    record = make_record(
+        status="fail",
+        reason="logits: max abs logit error 1.0",
+        checks={"logits": Check(status="fail", message="max abs logit error 1.0")},
+    )
+    assert apply(record, [known(stage="compare", error="logit error")], today=TODAY).status == "known_failure"
+    assert apply(record, [known(stage="run", error="logit error")], today=TODAY).status == "fail"
+
+
+def test_a_known_failure_that_passes_is_fixed_and_says_what_to_remove(make_record):
+    found = apply(make_record(), [KNOWN], today=TODAY)
+    assert found.status == "fixed"
+    assert "remove KnownFailure('portable-fp32', stage='lower'" in found.reason
+
+
+@pytest.mark.parametrize("status", ["not_applicable", "blocked"])
+def test_a_cell_that_was_not_run_is_neither_known_nor_fixed(make_record, status):
+    record = make_record(status=status, reason="no kernel")
+    assert apply(record, [KNOWN], today=TODAY) == record
+
+
+@pytest.mark.parametrize(
+    ("until", "status"), [("2026-11-21", "known_failure"), ("2026-11-20", "fail"), ("", "known_failure")]
+)
+def test_it_holds_up_to_and_on_its_last_day(failed, until, status):
+    found = apply(failed(), [known(until=until)], today=TODAY)
+    assert found.status == status
+    assert ("expired on 2026-11-20" in found.reason) == (status == "fail")
+
+
+@pytest.mark.parametrize(("issue", "link"), [("https://example.org/7", "https://example.org/7"), ("", None)])
+def test_the_record_links_the_issue(failed, issue, link):
+    assert apply(failed(), [known(issue=issue)], today=TODAY).issue == link
+
+
+def test_the_given_record_is_left_as_it_was(failed):
+    record = failed()
+    apply(record, [KNOWN], today=TODAY)
+    assert record == failed()
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "told"),
+    [
+        ({"configuration": "portable-fp99"}, ExportError, "fp99"),
+        ({"configuration": "portable"}, ExportError, "portable"),
+        ({"stage": "lowering"}, ValueError, "'lowering' is no stage; allowed: resolve"),
+        ({"cause": ""}, ValueError, "say why"),
+        ({"error": "("}, re.error, "unterminated"),
+        ({"until": "soon"}, ValueError, "soon"),
+    ],
+)
+def test_an_expectation_that_cannot_be_meant_is_refused(fields, error, told):
+    with pytest.raises(error, match=re.escape(told)):
+        known(**fields)
+
+
+TEST_FILE = """
+from conformance import KnownFailure, ModelConformance
+from zoo.models.gemma3 import GEMMA3_270M
+from zoo.models.qwen3 import QWEN3_0_6B
+
+class TestGemma(ModelConformance):
+    model = GEMMA3_270M
+    known_failures = (KnownFailure("portable-fp32", stage="lower", error="no kernel", cause="missing"),)
+
+class TestOther(ModelConformance):
+    model = QWEN3_0_6B
+    known_failures = (KnownFailure("xnnpack-fp32", stage="run", error="x", cause="y"),)
+"""
+
+
+def test_expectations_are_found_in_the_test_file_of_the_family_for_that_model_only(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "test_gemma3.py").write_text(TEST_FILE, encoding="utf-8")
+    assert discover(GEMMA3_270M, tmp_path) == (known(),)
+
+
+def test_a_family_without_a_test_file_has_no_expectations(tmp_path):
+    assert discover(GEMMA3_270M, tmp_path) == ()

@@ -1,0 +1,107 @@
+"""Sessions take turns, the first turn does not count, and ratios pair turns of one block."""
+
+import statistics
+from types import SimpleNamespace
+
+import pytest
+
+from conformance import latency
+
+TOKENS = list(range(20))
+PROMPT = 8
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only sessions move."""
+    state = SimpleNamespace(now=0.0, calls=[])
+    monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: state.now))
+    return state
+
+
+@pytest.fixture
+def session(clock):
+    """A session that takes ``prefill[block]`` and ``decode[block]`` seconds a call; block 0 is the warm-up."""
+
+    class Timed:
+        max_seq_len = 32
+
+        def __init__(self, name, *, prefill, decode):
+            self.name, self.prefill, self.decode = name, prefill, decode
+            self.block = -1
+
+        def reset(self):
+            self.block += 1
+            clock.calls.append((self.name, "reset", []))
+
+        def forward(self, tokens, position):
+            clock.calls.append((self.name, position, tokens[0].tolist()))
+            clock.now += (self.decode if position else self.prefill)[self.block]
+
+    return Timed
+
+
+@pytest.fixture
+def measured(session):
+    def run(eager, program, **options):
+        sessions = {"eager": session("eager", **eager), "executorch": session("executorch", **program)}
+        return latency.measure(sessions, TOKENS, prompt_tokens=PROMPT, **options)
+
+    return run
+
+
+EAGER = {"prefill": [99.0, 4.0, 6.0, 8.0], "decode": [99.0, 2.0, 3.0, 4.0]}
+PROGRAM = {"prefill": [77.0, 2.0, 1.0, 8.0], "decode": [77.0, 1.0, 0.5, 4.0]}
+
+
+def test_medians_are_those_of_the_blocks_after_the_warm_up(measured):
+    found = measured(EAGER, PROGRAM, blocks=3)
+    for name, costs in (("eager", EAGER), ("executorch", PROGRAM)):
+        assert found[name]["prefill_ms"] == pytest.approx(1e3 * statistics.median(costs["prefill"][1:]))
+        assert found[name]["decode_tokens_per_second"] == pytest.approx(1 / statistics.median(costs["decode"][1:]))
+
+
+def test_the_better_quartile_is_a_quarter_of_the_way_from_the_fastest_block(measured):
+    costs = {"prefill": [99.0, 5.0, 1.0, 3.0, 2.0, 4.0], "decode": [99.0, 0.5, 0.1, 0.3, 0.2, 0.4]}
+    found = measured(costs, costs, blocks=5)["executorch"]
+    assert found["prefill_ms_p25"] == pytest.approx(2e3)
+    assert found["decode_tokens_per_second_p25"] == pytest.approx(5)
+
+
+def test_a_speedup_is_the_median_of_the_ratios_within_each_block(measured):
+    found = measured(EAGER, PROGRAM, blocks=3)["executorch"]
+    pairs = [list(zip(EAGER[name][1:], PROGRAM[name][1:], strict=True)) for name in ("prefill", "decode")]
+    ratios = [statistics.median(first / second for first, second in blocks) for blocks in pairs]
+    assert [found["prefill_speedup"], found["decode_speedup"]] == pytest.approx(ratios)
+    assert found["decode_speedup"] != pytest.approx(3 / 1)  # the ratio of the medians
+
+
+def test_eager_is_not_compared_with_itself(measured):
+    assert not [name for name in measured(EAGER, PROGRAM, blocks=3)["eager"] if "speedup" in name]
+
+
+def test_each_block_takes_the_order_opposite_to_the_one_before(measured, clock):
+    measured(EAGER, PROGRAM, blocks=3)
+    order = [name for name, what, _ in clock.calls if what == "reset"]
+    assert order == ["eager", "executorch", "executorch", "eager"] * 2
+
+
+def test_a_block_is_one_prefill_and_single_token_steps_after_it(measured, clock):
+    found = measured(EAGER, PROGRAM, blocks=3, decode_tokens=3)
+    block = [(what, tokens) for name, what, tokens in clock.calls if name == "eager"][:5]
+    assert block == [("reset", []), (0, TOKENS[:8]), (8, [8]), (9, [9]), (10, [10])]
+    assert (found["prompt_tokens"], found["decode_tokens"], found["blocks"]) == (PROMPT, 3, 3)
+
+
+def test_no_more_tokens_are_decoded_than_the_sequence_has(measured, clock):
+    assert measured(EAGER, PROGRAM, blocks=3, decode_tokens=99)["decode_tokens"] == len(TOKENS) - PROMPT
+    assert max(what for _, what, _ in clock.calls if what != "reset") == len(TOKENS) - 1
+
+
+def test_median_seconds_is_the_median_of_the_times_an_action_took(clock):
+    costs = iter([5.0, 1.0, 2.0])
+
+    def action():
+        clock.now += next(costs)
+
+    assert latency.median_seconds(action) == 2.0

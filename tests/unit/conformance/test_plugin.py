@@ -1,0 +1,157 @@
+"""Each status of a record becomes the right outcome of the tests that a model's test file inherits."""
+
+import pytest
+
+from conformance import matrix, plugin
+from conformance.record import Check, Failure, GenerationRecord
+from conformance.suite import ModelConformance
+from zoo.models.qwen3 import QWEN3_0_6B
+
+pytest_plugins = ["pytester"]
+
+IDS = matrix.configurations(QWEN3_0_6B)
+QUANTIZED = [name for name in IDS if "8da4w" in name]
+CHECKS = sorted(name.removeprefix("test_") for name in vars(ModelConformance) if name.startswith("test_"))
+TESTS = len(IDS) * (len(CHECKS) - 1) + len(QUANTIZED)
+"""All checks of every configuration, but ``quality`` of the quantized ones only."""
+
+SUITE = """
+import pytest
+from conformance import KnownFailure, ModelConformance
+from zoo.models.qwen3 import QWEN3_0_6B
+
+class TestQwen3(ModelConformance):
+    model = QWEN3_0_6B
+"""
+
+
+@pytest.fixture
+def run(pytester, monkeypatch, make_record):
+    """Runs a test file in-process; every cell's record is one with the given fields."""
+
+    def run(*arguments, body="", asked=None, **fields):
+        class Runner:
+            def record(self, cell, known):
+                if asked is not None:
+                    asked.append((cell.name, known))
+                return make_record(model=cell.model.name, configuration=cell.configuration, **fields)
+
+        monkeypatch.setattr(plugin, "_runner", lambda config: Runner())
+        pytester.makepyfile(test_suite=SUITE + body)
+        options = ("-p", "conformance.plugin", "-p", "no:cacheprovider", "-rA", "--strict-markers")
+        return pytester.runpytest_inprocess(*options, *arguments)
+
+    return run
+
+
+def passing(*names):
+    return {"checks": {name: Check(status="pass", message="good") for name in names or CHECKS}}
+
+
+def lower_failed():
+    failure = Failure(
+        stage="lower", kind="RuntimeError", message="no kernel", stderr=["E 00:00 first line", "F second line"]
+    )
+    return {"status": "fail", "reason": "RuntimeError: no kernel", "failure": failure, **passing("export")}
+
+
+def test_a_passing_record_passes_every_test(run):
+    run(**passing()).assert_outcomes(passed=TESTS)
+
+
+def test_quality_is_a_test_of_quantized_configurations_only(run):
+    result = run("--collect-only", "-q", "-k", "test_quality")
+    assert [line for line in result.outlines if "::" in line] == [
+        f"test_suite.py::TestQwen3::test_quality[{name}]" for name in QUANTIZED
+    ]
+
+
+def test_the_word_of_a_configuration_selects_its_tests(run):
+    result = run("-k", "8da4w", **passing())
+    result.assert_outcomes(passed=len(QUANTIZED) * len(CHECKS), deselected=TESTS - len(QUANTIZED) * len(CHECKS))
+
+
+def test_a_known_failure_is_an_expected_one_with_its_reason(run):
+    result = run(
+        "-k", "test_logits", status="known_failure", reason="lower: no kernel; cause: it is missing", issue="https://i/7"
+    )
+    result.assert_outcomes(xfailed=len(IDS), deselected=TESTS - len(IDS))
+    result.stdout.fnmatch_lines(["XFAIL*qwen3-0.6b@*: lower: no kernel; cause: it is missing (https://i/7)*"])
+
+
+def test_a_known_failure_that_passes_fails(run):
+    result = run("-k", "test_logits", status="fixed", reason="remove KnownFailure(...)", **passing())
+    result.assert_outcomes(errors=len(IDS), deselected=TESTS - len(IDS))
+    result.stdout.fnmatch_lines(["*qwen3-0.6b@*: remove KnownFailure(...)*"])
+    assert result.ret != 0
+
+
+def test_a_cell_that_means_nothing_is_skipped_with_its_reason(run):
+    result = run(status="not_applicable", reason="no soft-capping")
+    result.assert_outcomes(skipped=TESTS)
+    result.stdout.fnmatch_lines(["SKIPPED*not applicable: no soft-capping*"])
+
+
+@pytest.mark.parametrize("status", ["fail", "crash", "oom", "timeout", "blocked", "inconclusive"])
+def test_what_was_not_reached_fails_whatever_the_status(run, status):
+    run("-k", "test_tokens", status=status, reason="why").assert_outcomes(failed=len(IDS), deselected=TESTS - len(IDS))
+
+
+def test_a_cell_that_stopped_fails_the_tests_it_did_not_reach(run):
+    run(**lower_failed()).assert_outcomes(passed=len(IDS), failed=TESTS - len(IDS))
+
+
+def test_the_message_names_the_stage_the_error_and_what_was_printed(run):
+    lines = run("-k", "test_tokens and portable", **lower_failed()).stdout
+    lines.fnmatch_lines(
+        [
+            "qwen3-0.6b@portable-fp32: tokens was not reached.",
+            "fail at stage lower: RuntimeError: no kernel",
+            "stderr:",
+            "  E 00:00 first line",
+            "  F second line",
+        ]
+    )
+
+
+@pytest.mark.parametrize("status", ["fail", "inconclusive"])
+def test_a_check_that_did_not_pass_fails_its_own_test_only(run, status):
+    fields = passing()
+    fields["checks"]["tokens"] = Check(status=status, message="prompt 1 diverges")
+    result = run(status=status, **fields)
+    result.assert_outcomes(passed=TESTS - len(IDS), failed=len(IDS))
+    result.stdout.fnmatch_lines([f"qwen3-0.6b@portable-fp32: tokens {status}: prompt 1 diverges"])
+
+
+def test_a_cell_is_asked_for_once_with_what_is_known_of_its_model(run):
+    asked = []
+    known = '    known_failures = (KnownFailure("portable-fp32", stage="run", error="x", cause="y"),)\n'
+    run(body=known, asked=asked, **passing())
+    assert sorted(name for name, _ in asked) == sorted(f"qwen3-0.6b@{name}" for name in IDS)
+    assert {[failure.cause for failure in known][0] for _, known in asked} == {"y"}
+
+
+MARKED = """
+    @pytest.mark.configurations("xnnpack-fp32", "portable-fp32")
+    def test_own(self, generation):
+        assert generation[0].text == "two"
+"""
+
+
+def test_a_test_of_its_own_runs_for_the_configurations_it_is_marked_with(run):
+    said = GenerationRecord(
+        prompt="one", prompt_tokens=1, reference=[2], tokens=[2], text="two", stop="eos", smallest_margin=1
+    )
+    run("-k", "test_own", body=MARKED, generations=[said]).assert_outcomes(passed=2, deselected=TESTS)
+
+
+def test_a_generation_that_was_not_reached_fails_with_the_cause(run):
+    result = run("-k", "test_own", body=MARKED, **lower_failed())
+    result.assert_outcomes(errors=2, deselected=TESTS)
+    result.stdout.fnmatch_lines(["*generation was not reached.", "*fail at stage lower: RuntimeError: no kernel"])
+
+
+def test_a_mark_with_an_unknown_configuration_is_an_error(run):
+    result = run(body=MARKED.replace("xnnpack-fp32", "xnnpack-fp99"))
+    result.stderr.fnmatch_lines(["ERROR: *test_own: no configuration xnnpack-fp99."])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -1,0 +1,118 @@
+import dataclasses
+import json
+
+import pytest
+
+from zoo import Prompt, Twin, ZooError, registry
+from zoo.cache import directory_sha256
+from zoo.checkpoints import resolve
+from zoo.models.gemma3 import GEMMA3_270M
+from zoo.models.qwen3 import QWEN3_0_6B
+from zoo.twins import builder, spec, texts, trainer
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    place = tmp_path_factory.mktemp("twin")
+    builder.build(QWEN3_0_6B, place)
+    return place
+
+
+def test_the_same_seed_gives_the_same_bytes(directory, tmp_path):
+    builder.build(QWEN3_0_6B, tmp_path)
+    assert directory_sha256(tmp_path) == directory_sha256(directory)
+
+
+def test_another_seed_gives_another_twin(directory, tmp_path):
+    builder.build(dataclasses.replace(QWEN3_0_6B, twin=Twin("qwen3", seed=1, **QWEN3_0_6B.twin.config)), tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() != (directory / "model.safetensors").read_bytes()
+
+
+def test_it_is_an_ordinary_checkpoint_directory(directory):
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json"} <= {
+        path.name for path in directory.iterdir()
+    }
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    configuration = AutoConfig.from_pretrained(directory)
+    assert configuration.vocab_size == len(tokenizer) <= 384
+    assert GenerationConfig.from_pretrained(directory).eos_token_id == tokenizer.eos_token_id
+    text = "Bytes beyond ASCII: naïve, 水, 🦭."
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+@pytest.mark.parametrize("model", registry.models().values(), ids=lambda model: model.name)
+def test_transformers_own_generate_says_the_continuations(model):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    place = resolve(model)
+    reference = json.loads((place / "reference.json").read_text())
+    network = AutoModelForCausalLM.from_pretrained(place, attn_implementation="eager")
+    for sample in reference["samples"]:
+        prompt, rest = sample["tokens"][: sample["prompt_length"]], sample["tokens"][sample["prompt_length"] :]
+        ids = torch.tensor([prompt])
+        said = network.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=len(rest), do_sample=False)
+        assert said[0].tolist() == prompt + rest
+    assert reference["smallest_margin"] >= trainer.MARGIN
+    assert max(len(sample["tokens"]) for sample in reference["samples"]) == reference["max_seq_len"]
+
+
+@pytest.mark.parametrize("model", registry.models().values(), ids=lambda model: model.name)
+def test_architectural_switches_are_kept(model):
+    from transformers import AutoConfig
+
+    configuration = AutoConfig.from_pretrained(resolve(model)).to_dict()
+    for name, value in model.twin.config.items():
+        assert configuration[name] == (list(value) if isinstance(value, tuple) else value), name
+
+
+def test_a_twin_that_cannot_learn_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "MAX_STEPS", trainer.STEPS_A_ROUND)
+    monkeypatch.setattr(trainer, "LEARNING_RATE", 1e-9)
+    with pytest.raises(ZooError, match=r"cannot reproduce its continuations.*0\.5 is needed"):
+        builder.build(QWEN3_0_6B, tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_margins_are_negative_where_another_token_leads(directory):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager")
+    sample = json.loads((directory / "reference.json").read_text())["samples"][0]
+    tokens = list(sample["tokens"])
+    good = trainer.margins(network, trainer.Sample(tuple(tokens), sample["prompt_length"]))
+    assert bool((good > 0).all())
+    tokens[-1] = (tokens[-1] + 1) % network.config.vocab_size
+    wrong = trainer.margins(network, trainer.Sample(tuple(tokens), sample["prompt_length"]))
+    assert float(wrong[-1]) < 0
+    assert torch.equal(wrong[:-1], good[:-1])
+
+
+@pytest.mark.parametrize(
+    ("twin", "says"),
+    [
+        (Twin("gemma3_txt"), "unknown model type 'gemma3_txt'.*gemma3_text"),
+        (Twin("llama", slidng_window=4), "no option slidng_window"),
+        (Twin("llama", max_seq_len=12), "leaves only"),
+        (Twin("llama", max_seq_len=4096), "fills 4096 tokens"),
+    ],
+)
+def test_a_row_that_cannot_be_built_is_refused(twin, says, tmp_path):
+    with pytest.raises(ZooError, match=says):
+        builder.build(dataclasses.replace(QWEN3_0_6B, twin=twin), tmp_path)
+
+
+def test_a_prompt_without_a_reference_answer_gets_a_passage():
+    prompt = Prompt("What no text answers.")
+    assert texts.continuation(prompt) == texts.continuation(prompt)
+    assert texts.continuation(Prompt("x", "y")) == "y"
+    assert texts.continuation(Prompt("Are seals friendly?")).startswith("Most seals")
+
+
+def test_the_key_of_a_twin_depends_on_its_texts():
+    other = dataclasses.replace(GEMMA3_270M, prompts=("Are seals friendly?", "How is bread made?"))
+    assert spec(other) != spec(GEMMA3_270M)
+    json.dumps(spec(GEMMA3_270M))
