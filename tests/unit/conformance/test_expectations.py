@@ -81,9 +81,7 @@ def test_a_cell_that_was_not_run_is_neither_known_nor_fixed(make_record, status)
     assert apply(record, [KNOWN], today=TODAY) == record
 
 
-@pytest.mark.parametrize(
-    ("until", "status"), [("2026-11-21", "known_failure"), ("2026-11-20", "fail"), ("", "known_failure")]
-)
+@pytest.mark.parametrize(("until", "status"), [("2026-11-21", "known_failure"), ("2026-11-20", "fail"), ("", "known_failure")])
 def test_it_holds_up_to_and_on_its_last_day(failed, until, status):
     found = apply(failed(), [known(until=until)], today=TODAY)
     assert found.status == status

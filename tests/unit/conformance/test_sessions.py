@@ -54,7 +54,9 @@ def test_a_ring_cache_refuses_to_be_rewound_but_not_to_begin_again(session):
 
 def test_a_prompt_longer_than_the_cache_is_refused_before_the_runtime(session):
     session.reset()
-    with pytest.raises(SessionError, match=r"65 tokens from position 0 need 65 positions, and the cache holds 64.*--max_seq_len 65"):
+    with pytest.raises(
+        SessionError, match=r"65 tokens from position 0 need 65 positions, and the cache holds 64.*--max_seq_len 65"
+    ):
         session.forward(torch.cat([TOKENS, TOKENS[:, :1]], dim=1), 0)
     assert session.forward(TOKENS, 0).shape == (64, 384)
 

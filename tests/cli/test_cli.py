@@ -1,0 +1,281 @@
+"""The ``zoo`` command: what it prints, its exit codes, and errors of one clear line. Nothing is exported here."""
+
+import ast
+import itertools
+import logging
+import warnings
+from types import SimpleNamespace
+
+import pytest
+
+from conformance import cli, matrix
+from conformance.cell import blank_record
+from conformance.record import Failure, read
+from conformance.reports.support_matrix import BEGIN, END
+from zoo import registry
+
+EXPORT = ("export", "--model", "smollm2-135m", "--output_dir", "out")
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch, capsys):
+    """Runs the command in an empty directory, in this process; no cell is run for real."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("ZOO_CACHE", str(tmp_path / "cache")), ("TOKENIZERS_PARALLELISM", "false")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    monkeypatch.setattr("conformance.worker.run_isolated", lambda *args, **kwargs: pytest.fail("a cell was run"))
+    monkeypatch.setattr(cli.out, "width", 200)
+    runs = itertools.count()  # directories of runs are named by second and process, and here one process runs several
+    monkeypatch.setattr("conformance.worker.new_run", lambda base: base / "runs" / str(next(runs)))
+    monkeypatch.setattr("exporters.pipeline.export", lambda *args, **kwargs: pytest.fail("a model was exported"))
+
+    def run(*arguments):
+        level = logging.root.manager.disable
+        try:
+            with warnings.catch_warnings(), pytest.raises(SystemExit) as caught:
+                cli.main(arguments)
+        finally:
+            logging.disable(level)
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=caught.value.code, out=out, err=err)
+
+    return run
+
+
+@pytest.fixture
+def refused(zoo, tmp_path):
+    """Runs the command, expects one line of error and exit code 2, and returns the line."""
+
+    def run(*arguments):
+        present = set(tmp_path.iterdir())
+        done = zoo(*arguments)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith("error: ")
+        assert done.err.count("\n") == 1
+        assert set(tmp_path.iterdir()) == present
+        return done.err
+
+    return run
+
+
+@pytest.fixture
+def outcome(monkeypatch):
+    """Lets cells end with a given status, without running them."""
+
+    def set_outcome(status, **fields):
+        monkeypatch.setattr(
+            "conformance.worker.run_isolated",
+            lambda request, **_: blank_record(registry.get(request.model), request, status=status, **fields),
+        )
+
+    return set_outcome
+
+
+def test_list_shows_every_model_with_its_checkpoint(zoo):
+    done = zoo("list")
+    assert (done.code, done.err) == (0, "")
+    rows = [line.split() for line in done.out.splitlines()[1:]]
+    assert rows == [[row.name, row.family, row.task, row.hub_id] for row in registry.models().values()]
+
+
+def test_list_shows_the_configurations_when_asked(zoo):
+    lines = [line.strip() for line in zoo("list", "--configurations", "--task", "text-generation").out.splitlines()]
+    for name in matrix.CONFIGURATIONS["text-generation"]:
+        assert lines.count(name) == len(registry.by_task("text-generation"))
+
+
+def test_a_narrow_terminal_does_not_cut_the_names_one_would_type(zoo, monkeypatch):
+    monkeypatch.setattr(cli.out, "width", 80)
+    words = zoo("list", "--configurations").out.split()
+    assert {*registry.models(), *matrix.CONFIGURATIONS["text-generation"]} <= set(words)
+
+
+def test_show_tells_all_that_the_row_says(zoo):
+    done = zoo("show", "gemma3-270m")
+    row = registry.get("gemma3-270m")
+    assert (done.code, done.err) == (0, "")
+    for text in (row.hub_id, "unpinned", row.wrapper, "zoo/models/gemma3.py", "sliding_window = 16"):
+        assert text in done.out
+    for text in (*(prompt.text for prompt in row.reference_prompts), *matrix.configurations(row)):
+        assert text in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("show", "gemma3"), ("'gemma3'", "'gemma3-270m'")),
+        (("show", "[bold]"), ("'[bold]'", "zoo list")),
+        (("run", "qwen4"), ("'qwen4'", "'qwen3'")),
+        ((*EXPORT[:2], "smollm-135m", *EXPORT[3:]), ("'smollm-135m'", "'smollm2-135m'")),
+    ],
+)
+def test_an_unknown_model_is_refused_with_a_suggestion(refused, arguments, told):
+    assert all(text in refused(*arguments) for text in ("unknown model", *told))
+
+
+@pytest.mark.parametrize("arguments", [("list", "--task", "vision"), (*EXPORT, "--task", "vision")])
+def test_an_unknown_task_is_refused_with_those_there_are(refused, arguments):
+    assert "unknown task 'vision'. Known: text-generation" in refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "told"),
+    [("xnnpack-fp32-kv", "Did you mean"), ("fast", "recipe-dtype"), ("xnnpack-fp16", "fp16")],
+)
+def test_an_unknown_configuration_is_refused(refused, configuration, told):
+    error = refused("run", "qwen3", "-c", "portable-fp32", "-c", configuration)
+    assert told in error
+    assert configuration in error or told == configuration.split("-")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [(("list", "--taks", "x"), "--task"), ((*EXPORT, "--use_custom_spda"), "--use_custom_sdpa")],
+)
+def test_an_unknown_option_is_refused_with_a_suggestion(zoo, arguments, near):
+    done = zoo(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+    assert done.err.splitlines()[-1].startswith(f"Error: No such option: {arguments[-1 if len(arguments) > 3 else 1]}")
+    assert near in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--qlinear", "8da4w", "--qlinear_group_size", "48"), "48 cannot be honoured: XNNPACK takes multiples of 32"),
+        (("--qlinear", "8da4w", "--qlinear_group_size", "0"), "qlinear_group_size is 0; give a whole number of at least 1"),
+        (("--qlinear", "8da4w", "--qlinear_group_size", "-32"), "qlinear_group_size is -32"),
+        (("--qlinear_group_size", "64"), "without qlinear would be ignored; add qlinear 8da4w"),
+    ],
+)
+def test_a_group_size_that_cannot_be_realised_is_refused(refused, options, told):
+    assert told in refused(*EXPORT, *options)
+
+
+def test_the_portable_recipe_cannot_run_four_bit_weights(refused):
+    error = refused(*EXPORT, "--recipe", "portable", "--qlinear", "8da4w")
+    assert "needs the recipe 'xnnpack'" in error
+    assert "The recipe is 'portable'" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--recipe", "xnnpak"), "Did you mean 'xnnpack'? Allowed: portable, xnnpack"),
+        (("--dtype", "fp64"), "Allowed: fp32"),
+        (("--qlinear", "4w"), "Allowed: 8da4w"),
+        (("--qembedding", "4w"), "Allowed: 8w"),
+        (("--max_seq_len", "1"), "max_seq_len is 1; give a whole number of at least 2"),
+        (("--allow_skipped_layers",), "without qlinear would be ignored"),
+        (("--revision", "main"), "--revision belongs to a hub id"),
+    ],
+)
+def test_an_export_option_that_cannot_be_used_is_refused_with_what_can(refused, options, told):
+    assert told in refused(*EXPORT, *options)
+
+
+def test_an_output_directory_that_is_a_file_is_refused(refused, tmp_path):
+    (tmp_path / "out").write_text("mine", encoding="utf-8")
+    assert "--output_dir out is a file" in refused(*EXPORT)
+
+
+def test_a_missing_program_is_refused_with_what_makes_one(refused):
+    error = refused("generate", "none.pte", "--prompt", "hi")
+    assert "none.pte does not exist" in error
+    assert "zoo export" in error
+
+
+def test_a_program_without_a_tokenizer_is_refused(refused, tmp_path):
+    (tmp_path / "model.pte").touch()
+    assert "--tokenizer" in refused("generate", "model.pte", "--prompt", "hi")
+
+
+def test_an_empty_prompt_is_refused(refused):
+    assert "--prompt is empty" in refused("generate", "none.pte", "--prompt", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--scale", "tiny"), "unknown scale 'tiny'"),
+        (("--max_seq_len", "32"), "does not apply to twins"),
+        (("--records", "broken.jsonl"), "broken.jsonl, line 1 is no record"),
+    ],
+)
+def test_a_run_that_cannot_be_recorded_is_refused_before_any_work(refused, tmp_path, options, told):
+    (tmp_path / "broken.jsonl").write_text("{}\n", encoding="utf-8")
+    assert told in refused("run", "qwen3", *options)
+
+
+def test_a_green_run_exits_with_0_and_shows_the_matrix(zoo, outcome):
+    outcome("pass")
+    done = zoo("run", "qwen3", "-c", "portable-fp32")
+    assert done.code == 0
+    assert any({"qwen3-0.6b", "pass"} <= set(line.split()) for line in done.out.splitlines())
+    assert "[1/1] pass" in done.err
+
+
+@pytest.mark.parametrize("status", ["fail", "crash", "oom", "timeout", "blocked", "inconclusive"])
+def test_a_cell_that_is_not_green_makes_the_run_exit_with_1_and_says_why(zoo, outcome, status):
+    outcome(status, reason="[red]no kernel", failure=Failure(stage="lower", kind="Error", message="no kernel"))
+    done = zoo("run", "qwen3", "-c", "portable-fp32")
+    assert done.code == 1
+    assert f"{status}: qwen3-0.6b@portable-fp32: [red]no kernel" in done.out.splitlines()
+
+
+def test_records_are_merged_with_those_of_other_cells(zoo, outcome, tmp_path):
+    outcome("pass")
+    for configuration in ("portable-fp32", "xnnpack-fp32"):
+        zoo("run", "qwen3", "-c", configuration, "--records", "kept.jsonl")
+    outcome("fail", reason="worse")
+    zoo("run", "qwen3", "-c", "xnnpack-fp32", "--records", "kept.jsonl")
+    assert {record.configuration: record.status for record in read(tmp_path / "kept.jsonl")} == {
+        "portable-fp32": "pass",
+        "xnnpack-fp32": "fail",
+    }
+
+
+@pytest.fixture
+def project(zoo, outcome, tmp_path):
+    """A project directory whose reports agree with its records."""
+    outcome("pass")
+    (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    zoo("run", "qwen3", "--records", "reports/records.jsonl")
+    assert "wrote README.md" in zoo("report").out
+    return tmp_path
+
+
+def test_reports_that_agree_with_the_records_exit_with_0(zoo, project):
+    done = zoo("report", "--check")
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_report_that_has_drifted_is_named_and_exits_with_1(zoo, project):
+    path = project / "reports" / "SUPPORT.md"
+    path.write_text(path.read_text(encoding="utf-8") + "edited", encoding="utf-8")
+    done = zoo("report", "--check")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("reports/SUPPORT.md differs from the records")
+    assert path.read_text(encoding="utf-8").endswith("edited")
+
+
+def test_a_report_without_records_is_refused(refused):
+    assert "'zoo run' makes them" in refused("report", "--check")
+
+
+def test_new_writes_a_family_and_says_how_to_run_it(zoo, tmp_path):
+    for name in ("zoo/models", "tests/models"):
+        (tmp_path / name).mkdir(parents=True)
+    done = zoo("new", "olmo2", "--hub-id", "allenai/OLMo-2-0425-1B")
+    assert (done.code, done.err) == (0, "")
+    for name in ("zoo/models/olmo2.py", "tests/models/test_olmo2.py"):
+        assert f"wrote {name}" in done.out.splitlines()
+        ast.parse((tmp_path / name).read_text(encoding="utf-8"))
+    assert "pytest -k olmo2" in done.out
+
+
+@pytest.mark.parametrize("arguments", [("new", "Olmo2"), ("new", "olmo2"), ("new", "olmo2", "--root", "elsewhere")])
+def test_new_outside_of_a_checkout_is_refused(refused, arguments):
+    assert "is no checkout" in refused(*arguments)

@@ -1,0 +1,81 @@
+"""What a cell's child process is made to do instead of its work. The functions are called by name in the child."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from conformance.cell import CellRequest, Trail, blank_record
+from conformance.record import Record, StageRecord
+from zoo import registry
+
+
+def at_stage(request: CellRequest, stage: str) -> Trail:
+    """Leave the breadcrumbs of a cell that has reached ``stage``."""
+    trail = Trail(Path(request.directory))
+    trail.begin("resolve")
+    trail.end(StageRecord(name="resolve", seconds=0.01))
+    trail.begin(stage)
+    return trail
+
+
+def passes(request: CellRequest) -> Record:
+    return blank_record(registry.get(request.model), request, status="pass")
+
+
+def is_killed(request: CellRequest) -> Record:
+    at_stage(request, "lower")
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def breaks_memory(request: CellRequest) -> Record:
+    at_stage(request, "run")
+    os.write(2, b"E 00:00:00 executorch:method.cpp:1] a reason that only stderr knows\n")
+    os.kill(os.getpid(), signal.SIGSEGV)
+    raise AssertionError
+
+
+def hoards_memory(request: CellRequest) -> Record:
+    at_stage(request, "export")
+    hoard = []
+    while True:
+        hoard.append(bytearray(os.urandom(1 << 20)) * 16)
+
+
+def hangs(request: CellRequest) -> Record:
+    at_stage(request, "run")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(0.05)
+
+
+def leaves(request: CellRequest) -> Record:
+    at_stage(request, "emit")
+    os._exit(3)
+
+
+def runs_out(request: CellRequest) -> Record:
+    """Like ``run_cell`` with a task that cannot allocate."""
+    import conformance.cell as cell
+
+    def task(model, request, trail, record):
+        trail.begin("baseline")
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:116] DefaultCPUAllocator: can't allocate memory: you tried")
+
+    cell.task_runner = lambda _: task
+    return cell.run_cell(request)
+
+
+def raises(request: CellRequest) -> Record:
+    """Like ``run_cell`` with a task that fails in the middle."""
+    import conformance.cell as cell
+
+    def task(model, request, trail, record):
+        with trail.stage("resolve"):
+            pass
+        trail.begin("export")
+        raise KeyError("an upstream surprise")
+
+    cell.task_runner = lambda _: task
+    return cell.run_cell(request)

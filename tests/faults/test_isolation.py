@@ -1,0 +1,98 @@
+"""Whatever a cell's child does, its record says what and where, and the other cells' results stand."""
+
+import os
+import time
+
+import psutil
+import pytest
+
+from conformance.cell import CellRequest
+from conformance.expectations import KnownFailure
+from conformance.matrix import Cell
+from conformance.record import read
+from conformance.worker import Limits, Runner, run_isolated
+from zoo.models.gemma3 import GEMMA3_270M
+
+CELL = "xnnpack-fp32"
+
+
+def run(tmp_path, target, **limits):
+    request = CellRequest("gemma3-270m", CELL, os.fspath(tmp_path / target))
+    return run_isolated(request, limits=Limits(**limits), target=f"tests.faults.cells:{target}")
+
+
+@pytest.mark.parametrize(
+    ("target", "limits", "status", "stage", "kind"),
+    [
+        ("is_killed", {}, "crash", "lower", "SIGKILL"),
+        ("breaks_memory", {}, "crash", "run", "SIGSEGV"),
+        ("leaves", {}, "crash", "emit", "Exit"),
+        ("hangs", {"seconds": 1.0}, "timeout", "run", "TimeLimit"),
+        ("hoards_memory", {"memory_bytes": 2 << 30}, "oom", "export", "MemoryLimit"),
+        ("runs_out", {}, "oom", "baseline", "RuntimeError"),
+        ("raises", {}, "fail", "export", "KeyError"),
+    ],
+)
+def test_a_death_becomes_a_record_with_its_stage(tmp_path, target, limits, status, stage, kind):
+    record = run(tmp_path, target, **limits)
+    assert (record.status, record.failure.stage, record.failure.kind) == (status, stage, kind)
+    assert kind in record.reason
+    assert [done.name for done in record.stages] == (["resolve"] if target != "runs_out" else [])
+    assert record.versions["torch"]
+
+
+def test_what_the_runtime_printed_is_in_the_record(tmp_path):
+    record = run(tmp_path, "breaks_memory")
+    assert record.failure.stderr == ["E 00:00:00 executorch:method.cpp:1] a reason that only stderr knows"]
+    assert "a reason that only stderr knows" in record.reason
+
+
+def test_a_hung_child_is_gone_afterwards(tmp_path):
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    run(tmp_path, "hangs", seconds=0.5)
+    time.sleep(0.1)
+    after = {child.pid for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE}
+    # The fork server and the resource tracker stay for the next cell.
+    assert len(after - before) <= 2
+
+
+def test_the_other_cells_results_stand(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "conformance.worker.run_isolated",
+        lambda request, limits: run_isolated(
+            request,
+            limits=limits,
+            target="tests.faults.cells:" + ("is_killed" if request.configuration == CELL else "passes"),
+        ),
+    )
+    runner = Runner(tmp_path)
+    found = {
+        name: runner.record(Cell(GEMMA3_270M, name)).status for name in ("portable-fp32", CELL, "xnnpack-fp32-sdpa-kv")
+    }
+    assert found == {"portable-fp32": "pass", CELL: "crash", "xnnpack-fp32-sdpa-kv": "pass"}
+    assert {record.configuration: record.status for record in read(runner.records)} == found
+
+
+def test_a_cell_runs_once_a_run_whoever_asks(tmp_path, monkeypatch):
+    calls = []
+
+    def once(request, limits):
+        calls.append(request.name)
+        return run_isolated(request, limits=limits, target="tests.faults.cells:passes")
+
+    monkeypatch.setattr("conformance.worker.run_isolated", once)
+    cell = Cell(GEMMA3_270M, CELL)
+    first = Runner(tmp_path).record(cell)
+    assert Runner(tmp_path).record(cell) == first
+    assert calls == [cell.name]
+
+
+def test_a_known_death_is_a_known_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "conformance.worker.run_isolated",
+        lambda request, limits: run_isolated(request, limits=limits, target="tests.faults.cells:is_killed"),
+    )
+    known = KnownFailure(CELL, stage="lower", error="SIGKILL", cause="the test kills it")
+    record = Runner(tmp_path).record(Cell(GEMMA3_270M, CELL), (known,))
+    assert record.status == "known_failure"
+    assert "the test kills it" in record.reason

@@ -1,0 +1,243 @@
+"""Defects put into the exporter on purpose: each must be caught by the check that is there for it.
+
+The exportable module is run in eager PyTorch here, so that a defect costs no lowering; the checks are the suite's own.
+"""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from conformance.compare.cache_state import check_cache_state, fill
+from conformance.compare.contract import realised
+from conformance.compare.logits import compare_logits, judge_exact
+from conformance.compare.tokens import compare_tokens, judge_tokens
+from conformance.generate import generate
+from conformance.sessions.eager import EagerSession
+from conformance.sessions.protocol import check_call
+from exporters import ExportConfig
+from exporters.artifact import Artifact
+from exporters.attention.ring import RingCacheLayer
+from exporters.pipeline import load_model
+from exporters.wrappers.causal_lm import CausalLMExportableModule
+
+import executorch.extension.llm.custom_ops.custom_ops  # isort: skip  # noqa: F401 - registers llama::*
+
+WINDOW = 16
+
+
+class ModuleSession:
+    """A session over the exportable module itself."""
+
+    max_seq_len = 64
+
+    def __init__(self, module):
+        self.module = module
+        self.fed = 0
+
+    def reset(self):
+        self.fed = 0
+
+    def forward(self, tokens, position):
+        check_call(tokens, position, fed=self.fed, max_seq_len=self.max_seq_len)
+        self.fed = position + tokens.shape[1]
+        return self.module(tokens, torch.arange(position, self.fed))[0]
+
+
+@pytest.fixture(scope="module")
+def reference(gemma3_twin):
+    """Sequences, the eager session, and its logits of the sequence that fills the cache and of another one."""
+    samples = json.loads((gemma3_twin / "reference.json").read_text())["samples"]
+    sequences = [sample["tokens"] for sample in samples]
+    eager = EagerSession(load_model(gemma3_twin), 64)
+    tokens, other = torch.tensor([fill(sequences, 64)]), torch.tensor([min(sequences, key=len)])
+    whole = eager.forward(tokens, 0)
+    eager.reset()
+    return tokens, whole, other, eager.forward(other, 0), samples[0], eager
+
+
+@pytest.fixture
+def module(gemma3_twin):
+    """A function that builds the exportable module of a configuration around a fresh model."""
+
+    def build(configuration="xnnpack-fp32-sdpa-kv"):
+        return CausalLMExportableModule(load_model(gemma3_twin), ExportConfig.from_id(configuration, max_seq_len=64))
+
+    return build
+
+
+def verdicts(module, reference):
+    """Status of the checks ``logits``, ``tokens`` and ``cache_state``."""
+    tokens, whole, other, other_whole, sample, eager = reference
+    session = ModuleSession(module)
+    prompt = sample["tokens"][: sample["prompt_length"]]
+    said = [generate(each, prompt, max_new_tokens=64 - len(prompt)) for each in (eager, session)]
+    session.reset()
+    return {
+        "logits": judge_exact(compare_logits(whole, session.forward(tokens, 0))).status,
+        "tokens": judge_tokens([compare_tokens(*said, tie=2e-3)], against="eager").status,
+        "cache_state": check_cache_state(
+            session, tokens, whole, other=other, other_reference=other_whole, window=WINDOW, quantized=False
+        ).status,
+    }
+
+
+@pytest.mark.parametrize("configuration", ["xnnpack-fp32", "xnnpack-fp32-sdpa-kv"])
+def test_the_sound_module_passes_every_check(module, reference, configuration):
+    assert set(verdicts(module(configuration), reference).values()) == {"pass"}
+
+
+def c_remainder(monkeypatch, module):
+    """The remainder of executorch 1.4.1's portable kernel: a negative dividend keeps its sign."""
+    original = RingCacheLayer.key_positions
+
+    def positions(self, at):
+        slots, newest = torch.arange(self.capacity), at[:1] - 1
+        held = newest - torch.fmod(newest - slots, self.capacity)
+        held = torch.where(held >= 0, held, -(2**30))
+        count, offset = original(self, at)
+        return count, torch.cat([held - torch.arange(self.capacity), offset[self.capacity :]])
+
+    monkeypatch.setattr(RingCacheLayer, "key_positions", positions)
+
+
+def stale_ring(monkeypatch, module):
+    """Slots that hold nothing of this sequence are taken for its past."""
+    original = RingCacheLayer.key_positions
+
+    def positions(self, at):
+        count, offset = original(self, at)
+        at_ring = torch.where(offset[: self.capacity] < -(2**29), at[:1] - 1 - torch.arange(self.capacity), offset[: self.capacity])
+        return count, torch.cat([at_ring, offset[self.capacity :]])
+
+    monkeypatch.setattr(RingCacheLayer, "key_positions", positions)
+
+
+def ring_too_small(monkeypatch, module):
+    """The ring forgets one position too early."""
+    module.cache[0] = RingCacheLayer(1, 32, 32, 64, module.cache[0].layout, window=WINDOW - 1)
+
+
+def ring_filled_backwards(monkeypatch, module):
+    """A call of several tokens stores them in each other's slots."""
+    original = torch.ops.llama.update_cache_with_indices
+    monkeypatch.setattr(
+        torch.ops.llama,
+        "update_cache_with_indices",
+        lambda values, cache, start, slots: original(values, cache, start, slots.flip(1).contiguous()),
+    )
+
+
+def positions_stop_at_half_the_cache(monkeypatch, module):
+    rotary = module.model.model.rotary_emb
+    forward = rotary.forward
+    monkeypatch.setattr(rotary, "forward", lambda hidden, at, kind: forward(hidden, at.clamp(max=31), kind))
+
+
+def window_off_by_one(monkeypatch, module):
+    module.model.config.sliding_window -= 1
+
+
+def window_dropped(monkeypatch, module):
+    module.model.config.sliding_window = 1000
+
+
+def query_norm_skipped(monkeypatch, module):
+    module.model.model.layers[1].self_attn.q_norm = torch.nn.Identity()
+
+
+def heads_permuted(monkeypatch, module):
+    weight = module.model.model.layers[1].self_attn.q_proj.weight
+    weight.copy_(weight.view(4, 32, -1).flip(0).reshape(weight.shape))
+
+
+def embedding_row_off(monkeypatch, module):
+    weight = module.model.model.embed_tokens.weight
+    weight.copy_(weight.roll(1, 0))
+
+
+def local_rope_base_for_global_layers(monkeypatch, module):
+    rotary = module.model.model.rotary_emb
+    rotary.full_attention_inv_freq.copy_(rotary.sliding_attention_inv_freq)
+
+
+def cache_slot_overwritten(monkeypatch, module):
+    original = torch.ops.llama.update_cache
+    monkeypatch.setattr(
+        torch.ops.llama, "update_cache", lambda values, cache, start: original(values, cache, max(start - 1, 0))
+    )
+
+
+DEFECTS = {
+    c_remainder: {"cache_state"},
+    stale_ring: {"cache_state"},
+    ring_too_small: {"cache_state"},
+    ring_filled_backwards: {"cache_state"},
+    positions_stop_at_half_the_cache: {"logits", "cache_state"},
+    window_off_by_one: {"logits", "cache_state"},
+    window_dropped: {"cache_state"},
+    query_norm_skipped: {"logits", "cache_state"},
+    heads_permuted: {"logits", "cache_state"},
+    embedding_row_off: {"logits", "tokens", "cache_state"},
+    local_rope_base_for_global_layers: {"logits", "cache_state"},
+    cache_slot_overwritten: {"cache_state"},
+}
+"""Each defect and the checks that must catch it."""
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
+def test_a_defect_is_caught(module, reference, monkeypatch, defect):
+    built = module()
+    with torch.no_grad():
+        defect(monkeypatch, built)
+    found = verdicts(built, reference)
+    assert {name for name in DEFECTS[defect] if found[name] == "pass"} == set()
+
+
+def changed(artifact, **fields):
+    return Artifact(artifact.directory, artifact.account.model_copy(update=fields))
+
+
+def quantized(artifact, **realised_fields):
+    """The account of an 8da4w + 8w program as it should be, with what was found in it changed."""
+    account = artifact.account
+    layers = [{"name": f"layer {index}", "kind": "linear"} for index in range(15)]
+    found = {"linear_group_sizes": {32: 15}, "operators": [*account.realised.operators, "quantized_decomposed::embedding_byte"]}
+    return changed(
+        artifact,
+        configuration={**account.configuration, "qlinear": "8da4w", "qembedding": "8w"},
+        quantization={"layers": layers},
+        realised=account.realised.model_copy(update={**found, **realised_fields}),
+    )
+
+
+def test_a_sound_account_has_nothing_wrong(artifact):
+    assert realised(artifact, unquantized_bytes=1) == []
+    assert realised(quantized(artifact), unquantized_bytes=10**9) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"linear_group_sizes": {128: 15}}, "{128: 15}, expected {32: 15}"),
+        ({"linear_group_sizes": {32: 14}}, "{32: 14}, expected {32: 15}"),
+        ({"linear_group_sizes": {}}, "{}, expected {32: 15}"),
+        ({"operators": ["llama::custom_sdpa"]}, "embedding_byte is missing"),
+        ({"backends": []}, "delegates are none with the recipe xnnpack"),
+    ],
+    ids=["group size ignored", "one layer left", "weights not quantized", "embedding not fused", "delegate dropped"],
+)
+def test_what_was_asked_for_and_is_not_there_is_named(artifact, fields, says):
+    assert any(says in wrong for wrong in realised(quantized(artifact, **fields), unquantized_bytes=10**9))
+
+
+def test_a_quantized_file_that_did_not_shrink_is_named(artifact):
+    wrong = realised(quantized(artifact), unquantized_bytes=artifact.account.file.bytes)
+    assert ["not less than the fp32 weights" in each for each in wrong] == [True]
+
+
+def test_a_custom_operator_that_was_not_asked_for_is_named(artifact):
+    plain = changed(artifact, configuration={**artifact.account.configuration, "use_custom_sdpa": False})
+    assert realised(plain, unquantized_bytes=1) == ["llama::custom_sdpa is present with use_custom_sdpa=False"]
+    assert dataclasses.replace(plain.config, use_custom_sdpa=True) == artifact.config
