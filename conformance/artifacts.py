@@ -1,4 +1,4 @@
-"""The artifact cache: a checkpoint is exported under a configuration once, until anything that determines the result changes."""
+"""The artifact cache: a checkpoint is exported under a configuration once, until what determines the result changes."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as FuturesTimeoutError
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,17 +52,18 @@ Root = Annotated[Path, typer.Option(help="The project's directory.")]
 @app.command("list")
 def list_models(
     task: Annotated[str | None, typer.Option(help="Only the models of this task.")] = None,
-    configurations: Annotated[bool, typer.Option("--configurations", help="Show each model's configurations.")] = False,
+    configurations: Annotated[bool, typer.Option("--configurations", help="Show each task's configurations, too.")] = False,
 ) -> None:
     """Show the models of the registry."""
     rows = registry.by_task(task) if task else tuple(registry.models().values())
-    table = Table("model", "family", "task", "published checkpoint", box=None, pad_edge=False)
+    table = _table("model", "family", "task", "published checkpoint", box=None, pad_edge=False)
     for row in rows:
         table.add_row(row.name, row.family, row.task, row.hub_id or "–")
-        if configurations:
-            for name in matrix.configurations(row):
-                table.add_row(f"  {name}")
     out.print(table)
+    for task_name in dict.fromkeys(row.task for row in rows) if configurations else ():
+        out.print(Text(f"\n{task_name} runs under:"))
+        for name in matrix.CONFIGURATIONS[task_name]:
+            out.print(Text(f"  {name}"))
 
 
 @app.command()
@@ -176,9 +178,17 @@ def _completed(pending: dict[Any, Cell], runner: Any, status: Any) -> Any:
             for future in as_completed(list(left), timeout=0.5):
                 del left[future]
                 yield future
-        except TimeoutError:
+        except FuturesTimeoutError:  # the builtin one from Python 3.11 on
             running = [cell for future, cell in left.items() if future.running()]
             status.update("; ".join(f"{cell.name}: {runner.stage(cell) or 'starting'}" for cell in running))
+
+
+def _table(*columns: str, **options: Any) -> Table:
+    """A table that breaks long words over lines rather than cutting them."""
+    table = Table(**options)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _style(status: str) -> str:
@@ -189,7 +199,7 @@ def _summary(records: Sequence[Record], cells: Sequence[Cell]) -> Table:
     """The support matrix of a run, for a terminal."""
     found = {record.cell: record for record in records}
     ids = list(dict.fromkeys(cell.configuration for cell in cells))
-    table = Table("model", *ids, title="support matrix", title_justify="left")
+    table = _table("model", *ids, title="support matrix", title_justify="left")
     for name in dict.fromkeys(cell.model.name for cell in cells):
         row = [Text(name)]
         for configuration in ids:

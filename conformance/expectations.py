@@ -46,34 +46,28 @@ class KnownFailure:
 
 def apply(record: Record, known: Sequence[KnownFailure], *, today: datetime.date | None = None) -> Record:
     """The record with its status judged against what is known: ``known_failure``, ``fixed``, or as it was."""
-    expected = next((failure for failure in known if failure.configuration == record.configuration), None)
-    if expected is None or record.status in ("not_applicable", "blocked"):
+    expected = [failure for failure in known if failure.configuration == record.configuration]
+    if not expected or record.status in ("not_applicable", "blocked"):
         return record
     if record.status == "pass":
-        return record.model_copy(
-            update={
-                "status": "fixed",
-                "reason": f"passes, but is listed as a known failure ({expected.cause}); remove "
-                f"KnownFailure({expected.configuration!r}, stage={expected.stage!r}, ...) from its test file",
-            }
+        entry = expected[0]
+        reason = (
+            f"passes, but is listed as a known failure ({entry.cause}); remove "
+            f"KnownFailure({entry.configuration!r}, stage={entry.stage!r}, ...) from its test file"
         )
-    today = today or datetime.date.today()
-    if expected.until and today > datetime.date.fromisoformat(expected.until):
-        return record.model_copy(
-            update={"reason": f"the known failure expired on {expected.until}; look again: {record.reason}"}
-        )
-    if failed_stage(record) == expected.stage and re.search(expected.error, record.reason):
-        return record.model_copy(
-            update={
-                "status": "known_failure",
-                "reason": f"{expected.stage}: {record.reason}; cause: {expected.cause}",
-                "issue": expected.issue or None,
-            }
-        )
+        return record.model_copy(update={"status": "fixed", "reason": reason})
+    stage = failed_stage(record)
+    match = next((entry for entry in expected if entry.stage == stage and re.search(entry.error, record.reason)), None)
+    if match is None:
+        listed = "; ".join(f"stage {entry.stage}, error {entry.error!r}" for entry in expected)
+        return record.model_copy(update={"reason": f"not the known failure ({listed}) but stage {stage}: {record.reason}"})
+    if match.until and (today or datetime.date.today()) > datetime.date.fromisoformat(match.until):
+        return record.model_copy(update={"reason": f"the known failure expired on {match.until}; look again: {record.reason}"})
     return record.model_copy(
         update={
-            "reason": f"not the known failure (stage {expected.stage}, error {expected.error!r}) but stage "
-            f"{failed_stage(record)}: {record.reason}"
+            "status": "known_failure",
+            "reason": f"{stage}: {record.reason}; cause: {match.cause}",
+            "issue": match.issue or None,
         }
     )
 

@@ -45,6 +45,8 @@ def measure(
         lower time, higher rate); and for all but ``eager`` the median of the blocks' ratios, above 1 when it is faster.
     """
     decode_tokens = min(decode_tokens, len(tokens) - prompt_tokens)
+    if decode_tokens < 1:
+        raise ValueError(f"{len(tokens)} tokens leave nothing to decode after a prompt of {prompt_tokens}")
     prompt = torch.tensor([list(tokens[:prompt_tokens])])
     steps = [torch.tensor([[token]]) for token in tokens[prompt_tokens : prompt_tokens + decode_tokens]]
     samples = {name: _Samples() for name in sessions}

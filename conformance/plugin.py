@@ -86,7 +86,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ids = [name for name in ids if matrix.quantized(name)]
     unknown = {name for chosen in wanted for name in chosen} - set(matrix.configurations(suite.model))
     if unknown:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: no configuration {', '.join(sorted(unknown))}.")
+        known = ", ".join(matrix.configurations(suite.model))
+        pytest.fail(
+            f"{metafunc.definition.nodeid}: no configuration {', '.join(sorted(unknown))}. Known: {known}.", pytrace=False
+        )
     metafunc.parametrize(
         "configuration",
         [pytest.param(name, marks=pytest.mark.xdist_group(f"{suite.model.name}@{name}")) for name in ids],

@@ -5,12 +5,13 @@ Everything that is shown (the matrix, the terminal, the gate) derives from recor
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from conformance.errors import ConformanceError
 
@@ -36,6 +37,21 @@ GREEN: frozenset[str] = frozenset({"pass", "known_failure", "not_applicable"})
 
 class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with ``None`` for each number that JSON does not have (NaN and the infinities), at any depth."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return value
+
+
+Figures = Annotated[dict[str, Any], BeforeValidator(_finite)]
+"""Figures by name. A figure that is no finite number is ``None``."""
 
 
 class StageRecord(_Schema):
@@ -65,7 +81,7 @@ class Check(_Schema):
 
     status: Literal["pass", "fail", "inconclusive"]
     message: str
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    metrics: Figures = Field(default_factory=dict)
 
 
 class GenerationRecord(_Schema):
@@ -77,7 +93,7 @@ class GenerationRecord(_Schema):
     tokens: list[int]
     text: str
     stop: str
-    smallest_margin: float
+    smallest_margin: Annotated[float | None, BeforeValidator(_finite)]
     diverged_at: int | None = None
 
 
@@ -101,7 +117,7 @@ class Record(_Schema):
     failure: Failure | None = None
     checks: dict[str, Check] = Field(default_factory=dict)
     generations: list[GenerationRecord] = Field(default_factory=list)
-    latency: dict[str, Any] = Field(default_factory=dict)
+    latency: Figures = Field(default_factory=dict)
     file_bytes: int | None = None
     file_sha256: str | None = None
     delegated_share: float | None = None
@@ -156,7 +172,7 @@ def read(path: Path) -> list[Record]:
     if not path.is_file():
         raise ConformanceError(f"there are no records at {path}. 'zoo run' makes them.")
     records: dict[str, Record] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:

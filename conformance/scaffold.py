@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def new_family(root: Path, family: str, *, model_type: str | None, name: str | N
 
     if not (root / "zoo" / "models").is_dir() or not (root / "tests" / "models").is_dir():
         raise ConformanceError(f"{root} is no checkout of executorch-zoo; change into one, or give --root.")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", family):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", family) or keyword.iskeyword(family):
         raise ConformanceError(f"{family!r} cannot name a family: use lower-case letters, digits and _, such as 'olmo2'.")
     kind = model_type or family
     decoders = [known for known in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if known in CONFIG_MAPPING]
@@ -86,6 +87,13 @@ def new_family(root: Path, family: str, *, model_type: str | None, name: str | N
     present = [path for path in files if path.exists()]
     if present:
         raise ConformanceError(f"{', '.join(map(str, present))} exists already; nothing was written.")
-    for path, template in files.items():
-        path.write_text(template.format(**fields), encoding="utf-8")
-    return list(files)
+    written: list[Path] = []
+    try:
+        for path, template in files.items():
+            written.append(path)
+            path.write_text(template.format(**fields), encoding="utf-8")
+    except OSError as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise ConformanceError(f"cannot write {written[-1]}: {error}. Nothing was written.") from error
+    return written

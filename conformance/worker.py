@@ -15,6 +15,7 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -206,8 +207,12 @@ class Runner:
 def new_run(base: Path, name: str | None = None) -> Path:
     """A directory for a run under ``base``; only the ten latest runs are kept."""
     runs = base / "runs"
-    directory = runs / (name or time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}")
-    directory.mkdir(parents=True, exist_ok=True)
+    runs.mkdir(parents=True, exist_ok=True)
+    if name is None:
+        directory = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=runs))
+    else:
+        directory = runs / name
+        directory.mkdir(exist_ok=True)
     older = sorted((path for path in runs.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
     for path in older[:-10]:
         shutil.rmtree(path, ignore_errors=True)

@@ -20,6 +20,8 @@ def vacuous(logits: Sequence[Tensor], generations: Sequence[Generation]) -> str 
         logits: The baseline's teacher-forced logits of different inputs, each [n, vocabulary].
         generations: What it said to different prompts.
     """
+    if not all(bool(values.isfinite().all()) for values in logits):
+        return "the baseline's logits are not all finite"
     magnitude = max(float(values.abs().max()) for values in logits)
     if not magnitude >= SMALLEST_MAGNITUDE:
         return f"the baseline's largest logit is {magnitude:.1e}"

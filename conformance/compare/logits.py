@@ -67,7 +67,7 @@ def compare_logits(reference: Tensor, candidate: Tensor) -> LogitsComparison:
         positions=reference.shape[0],
         max_abs_error=float(difference.abs().max()),
         relative_error=relative,
-        sqnr_db=min(200.0, -20 * math.log10(relative)) if relative > 0 else 200.0,
+        sqnr_db=200.0 if relative == 0 else math.nan if math.isnan(relative) else min(200.0, -20 * math.log10(relative)),
         kl_mean=float(divergence.mean()),
         kl_p99=float(torch.quantile(divergence, 0.99)),
         top1=float((top_reference[:, 0] == top_candidate[:, 0]).double().mean()),

@@ -32,7 +32,7 @@ def compare_tokens(reference: Generation, candidate: Generation, *, tie: float) 
     for index, (first, second) in enumerate(zip(reference.tokens, candidate.tokens, strict=False)):
         if first != second:
             margins = reference.margins[index], candidate.margins[index]
-            return TokenComparison(False, index, *margins, near_tie=max(margins) <= tie)
+            return TokenComparison(False, index, *margins, near_tie=all(margin <= tie for margin in margins))
     if len(reference.tokens) != len(candidate.tokens):
         return TokenComparison(False, min(len(reference.tokens), len(candidate.tokens)), None, None, near_tie=False)
     return TokenComparison(True, None, None, None, near_tie=False)

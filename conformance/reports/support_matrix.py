@@ -29,6 +29,7 @@ SYMBOLS: Mapping[str, str] = {
     "inconclusive": "❔",
 }
 NEVER_RUN = "never run"
+_QUALITY = (("top1", ".3f"), ("kl_mean", ".1e"), ("sqnr_db", ".1f"))
 
 
 def render_matrix(records: Sequence[Record]) -> str:
@@ -127,7 +128,10 @@ def _figures(record: Record) -> list[str]:
     quality = record.checks["quality"].metrics if "quality" in record.checks else {}
     program = record.latency.get("executorch", {})
     exported = [stage.seconds for stage in record.stages if stage.name in ("quantize", "export", "lower", "emit")]
-    cost = f"top-1 {quality['top1']:.3f}, KL {quality['kl_mean']:.1e}, SQNR {quality['sqnr_db']:.1f} dB" if quality else "–"
+    cost = "–"
+    if quality:
+        top1, kl, sqnr = (_number(quality.get(name), form) for name, form in _QUALITY)
+        cost = f"top-1 {top1}, KL {kl}, SQNR {sqnr} dB"
     return [
         f"`{record.configuration}`",
         f"{SYMBOLS[record.status]} {record.status.replace('_', ' ')}",
@@ -162,7 +166,7 @@ def _size(size: int | None) -> str:
 def _inline(text: str) -> str:
     """Text from outside (error messages) as one line that cannot become markup or end a table row."""
     flat = " ".join(text.split())
-    for mark in "\\`*_[]<>|":
+    for mark in "\\`*_[]<>|~":
         flat = flat.replace(mark, f"\\{mark}")
     return flat[:600]
 

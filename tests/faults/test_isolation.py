@@ -66,9 +66,7 @@ def test_the_other_cells_results_stand(tmp_path, monkeypatch):
         ),
     )
     runner = Runner(tmp_path)
-    found = {
-        name: runner.record(Cell(GEMMA3_270M, name)).status for name in ("portable-fp32", CELL, "xnnpack-fp32-sdpa-kv")
-    }
+    found = {name: runner.record(Cell(GEMMA3_270M, name)).status for name in ("portable-fp32", CELL, "xnnpack-fp32-sdpa-kv")}
     assert found == {"portable-fp32": "pass", CELL: "crash", "xnnpack-fp32-sdpa-kv": "pass"}
     assert {record.configuration: record.status for record in read(runner.records)} == found
 

@@ -108,7 +108,9 @@ def stale_ring(monkeypatch, module):
 
     def positions(self, at):
         count, offset = original(self, at)
-        at_ring = torch.where(offset[: self.capacity] < -(2**29), at[:1] - 1 - torch.arange(self.capacity), offset[: self.capacity])
+        at_ring = torch.where(
+            offset[: self.capacity] < -(2**29), at[:1] - 1 - torch.arange(self.capacity), offset[: self.capacity]
+        )
         return count, torch.cat([at_ring, offset[self.capacity :]])
 
     monkeypatch.setattr(RingCacheLayer, "key_positions", positions)

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FORBIDDEN = {"zoo": {"exporters", "conformance", "tests"}, "exporters": {"zoo", "conformance", "tests"}, "conformance": {"tests"}}
+FORBIDDEN = {
+    "zoo": {"exporters", "conformance", "tests"},
+    "exporters": {"zoo", "conformance", "tests"},
+    "conformance": {"tests"},
+}
 
 
 def imported(path: Path) -> set[str]:

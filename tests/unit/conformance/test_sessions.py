@@ -95,7 +95,7 @@ def test_a_truncated_program_is_refused_and_the_process_survives(program, tmp_pa
     data = program.read_bytes()
     path = tmp_path / "model.pte"
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(SessionError, match="it was truncated|does not begin like one"):
+    with pytest.raises(SessionError, match=r"it was truncated|does not begin like one"):
         ExecuTorchSession(path)
 
 

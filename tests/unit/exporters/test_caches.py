@@ -37,9 +37,7 @@ def test_any_chunking_gives_the_logits_of_one_pass_without_a_cache(toy, kind, sd
     model = toy(kind)
     tokens = torch.randint(0, 48, (2, 1, LENGTH), generator=torch.Generator().manual_seed(1))
     expected = [model(sequence, use_cache=False).logits[0] for sequence in tokens]
-    module = CausalLMExportableModule(
-        model, ExportConfig(use_custom_sdpa=sdpa, use_custom_kv_cache=kv, max_seq_len=LENGTH)
-    )
+    module = CausalLMExportableModule(model, ExportConfig(use_custom_sdpa=sdpa, use_custom_kv_cache=kv, max_seq_len=LENGTH))
 
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
     @given(which=st.integers(0, 1), sizes=chunks(LENGTH))
@@ -60,9 +58,7 @@ def test_embeddings_may_come_instead_of_token_ids(toy, kind):
     tokens = torch.randint(0, 48, (1, 9))
     expected = model(tokens, use_cache=False).logits[0]
     module = CausalLMExportableModule(model, ExportConfig(max_seq_len=16, use_custom_kv_cache=True), embeddings=True)
-    torch.testing.assert_close(
-        module(model.get_input_embeddings()(tokens), torch.arange(9))[0], expected, atol=2e-5, rtol=0
-    )
+    torch.testing.assert_close(module(model.get_input_embeddings()(tokens), torch.arange(9))[0], expected, atol=2e-5, rtol=0)
     assert module.methods()["forward"].example_inputs[0].shape == (1, 3, 32)
 
 

@@ -42,10 +42,9 @@ def test_a_mapping_holds_every_option(config, max_seq_len):
 def test_any_text_is_an_id_or_refused(text):
     try:
         config = ExportConfig.from_id(text)
-    except ExportError as error:
-        assert str(error)
-    else:
-        assert config.id == text
+    except ExportError:
+        return
+    assert config.id == text
 
 
 @pytest.mark.parametrize(

@@ -39,4 +39,3 @@ def test_the_delegate_then_computes_what_eager_computes():
     program = torch.export.export(Gelu("tanh"), (INPUT,))
     exact_tanh_gelu(program)
     assert float((lowered(program) - Gelu("tanh")(INPUT)).abs().max()) < 2e-6
-

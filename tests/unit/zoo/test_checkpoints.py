@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -14,7 +15,7 @@ from zoo.models.smollm2 import SMOLLM2_135M
 
 
 def test_a_scale_that_does_not_exist_is_refused():
-    with pytest.raises(ZooError, match="unknown scale 'twn'.*'twin'"):
+    with pytest.raises(ZooError, match=r"unknown scale 'twn'.*'twin'"):
         resolve(SMOLLM2_135M, "twn")
     with pytest.raises(ZooError, match="is no directory"):
         resolve(SMOLLM2_135M, "no/such/place")
@@ -50,12 +51,16 @@ def test_published_dimensions_come_with_seeded_random_weights(monkeypatch, tmp_p
 class Hub(http.server.BaseHTTPRequestHandler):
     """A stand-in for the model hub: one small repository, and none other."""
 
-    FILES = {"config.json": b'{"model_type": "llama"}', "model.safetensors": b"weights", "evil.py": b"raise SystemExit"}
+    FILES: ClassVar = {
+        "config.json": b'{"model_type": "llama"}',
+        "model.safetensors": b"weights",
+        "evil.py": b"raise SystemExit",
+    }
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         self.answer(body=True)
 
-    def do_HEAD(self):  # noqa: N802
+    def do_HEAD(self):
         self.answer(body=False)
 
     def answer(self, *, body):
