@@ -122,8 +122,10 @@ def run(
         raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
     if scale not in SCALES and not Path(scale).is_dir():
         raise unknown("scale", scale, SCALES, hint="A path of a local checkpoint directory works, too.")
-    if records is not None and records.is_file():
-        store.read(records)  # a file that cannot be merged into is an error now, not after the work
+    earlier = store.read(records) if records is not None and records.is_file() else []
+    other = next((record.scale for record in earlier if record.scale != scale), None)
+    if other is not None:
+        raise ConformanceError(f"{records} holds records of scale {other}, which {scale} would replace; name another file.")
     runner = Runner(
         new_run(Path.cwd() / ".zoo"),
         options={"scale": scale, "threads": threads, "max_seq_len": max_seq_len},
@@ -136,7 +138,7 @@ def run(
         if record.reason:
             out.print(Text(f"{record.status}: {record.cell}: {record.reason}"))
     if records is not None:
-        merged = {record.cell: record for record in (store.read(records) if records.is_file() else [])}
+        merged = {record.cell: record for record in earlier}
         store.write(records, (merged | {record.cell: record for record in found}).values())
     out.print(Text(f"records: {records or runner.records}"))
     if any(record.status not in GREEN for record in found):
@@ -145,10 +147,10 @@ def run(
 
 def _run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> list[Record]:
     """Run cells side by side, with a line for each on the way."""
-    from conformance import expectations
+    from conformance import suite
 
     tests = Path.cwd() / "tests"
-    known = {cell.model.name: expectations.discover(cell.model, tests) for cell in cells}
+    known = {cell.model.name: suite.discover(cell.model, tests) for cell in cells}
     found: dict[str, Record] = {}
     began = time.monotonic()
     with ThreadPoolExecutor(jobs) as pool, err.status("starting") as status:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from conformance.record import STAGES, Record
 from exporters.config import ExportConfig
@@ -75,24 +71,3 @@ def apply(record: Record, known: Sequence[KnownFailure], *, today: datetime.date
 def failed_stage(record: Record) -> str:
     """The stage at which a cell failed; a check that fails belongs to ``compare``."""
     return record.failure.stage if record.failure else "compare"
-
-
-def discover(model: Any, tests: Path) -> tuple[KnownFailure, ...]:
-    """The known failures that the model's test file under ``tests`` (a directory) lists; none without such a file."""
-    from conformance.suite import ModelConformance
-
-    path = tests / "models" / f"test_{model.family}.py"
-    if not path.is_file():
-        return ()
-    name = f"_zoo_expectations_{model.family}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    found: list[KnownFailure] = []
-    for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, ModelConformance) and value is not ModelConformance:
-            found += value.known_failures if value.model == model else ()
-    return tuple(found)

@@ -6,16 +6,32 @@ Nothing here may start a thread pool: a process that forks must not have one.
 
 from __future__ import annotations
 
+import importlib
+
 from conformance.quiet import quiet
 
+MODULES = (
+    "executorch.backends.xnnpack.partition.xnnpack_partitioner",
+    "executorch.devtools.backend_debug",
+    "executorch.exir",
+    "executorch.extension.llm.custom_ops.custom_ops",
+    "executorch.kernels.quantized",
+    "executorch.runtime",
+    "torchao.quantization",
+    "transformers.models.auto.modeling_auto",
+    "conformance.cell",
+    "exporters.pipeline",
+    "exporters.quantize",
+    "exporters.wrappers.causal_lm",
+    "zoo.twins",
+)
+
 quiet()
+for name in MODULES:
+    importlib.import_module(name)
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from executorch.backends.xnnpack.partition import xnnpack_partitioner  # noqa: E402, F401
-from torchao import quantization  # noqa: E402, F401
-
-import exporters.pipeline  # noqa: E402, F401
 
 torch.set_num_threads(1)
 transformers.utils.logging.set_verbosity_error()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -79,3 +82,22 @@ def generations(record: Record) -> list[GenerationRecord]:
     if not record.generations:
         pytest.fail(unreached(record, "generation"), pytrace=False)
     return record.generations
+
+
+def discover(model: Model, tests: Path) -> tuple[KnownFailure, ...]:
+    """The known failures that the model's test file under ``tests`` (a directory) lists; none without such a file."""
+    path = tests / "models" / f"test_{model.family}.py"
+    if not path.is_file():
+        return ()
+    name = f"_zoo_expectations_{model.family}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    found: list[KnownFailure] = []
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, ModelConformance) and value is not ModelConformance:
+            found += value.known_failures if value.model == model else ()
+    return tuple(found)

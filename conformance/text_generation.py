@@ -13,7 +13,6 @@ from torch import Tensor
 
 from conformance import latency
 from conformance.artifacts import cached_export
-from conformance.cell import CellRequest, Trail
 from conformance.compare.cache_state import check_cache_state, fill
 from conformance.compare.contract import check_contract
 from conformance.compare.degeneracy import vacuous
@@ -24,6 +23,7 @@ from conformance.record import Check, GenerationRecord, Record, StageRecord
 from conformance.sessions.eager import EagerSession
 from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.protocol import GenerationSession
+from conformance.trail import CellRequest, Trail
 from exporters.config import ExportConfig
 from zoo.checkpoints import resolve
 from zoo.model import Model
@@ -227,8 +227,8 @@ def _latency(
         {"eager": eager, "executorch": session}, tokens, prompt_tokens=min(32, reference.max_seq_len // 2)
     )
     measured["threads"] = request.threads
-    measured["executorch"]["load_ms"] = 1e3 * latency.median_seconds(opener)
-    measured["eager"]["load_ms"] = 1e3 * latency.median_seconds(lambda: load_model(checkpoint))
+    for name, figures in latency.measure_loads({"eager": lambda: load_model(checkpoint), "executorch": opener}).items():
+        measured[name] |= figures
     return measured
 
 

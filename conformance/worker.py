@@ -27,11 +27,11 @@ import filelock
 import psutil
 
 from conformance import record as records
-from conformance.cell import CellRequest, Trail, blank_record
 from conformance.expectations import KnownFailure, apply
 from conformance.matrix import Cell, not_applicable
 from conformance.record import Failure, Record
 from conformance.sessions.stderr import error_lines
+from conformance.trail import CellRequest, Trail, blank_record
 from zoo import registry
 
 RUN_CELL = "conformance.cell:run_cell"

@@ -18,6 +18,10 @@ RELATIVE_ERROR_QUANTIZED = 0.05
 itself, so feeding differently may round differently but not more."""
 SEED = 20261121
 RANDOM_CHUNKINGS = 3
+EVERY_LENGTH = 128
+"""Caches up to this capacity get a prompt of every length; longer ones the lengths at their boundaries."""
+SHOWN = 3
+"""Wrong lengths that a message names."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Feed:
 
 
 def feeds(max_seq_len: int, window: int | None) -> list[Feed]:
-    """The ways that a cell tries: every length at a boundary in one call, one token at a time, and random chunks.
+    """The ways that a cell tries: every length in one call, one token at a time, and random chunks.
 
     Args:
         max_seq_len: The cache's capacity, in tokens.
@@ -37,7 +41,9 @@ def feeds(max_seq_len: int, window: int | None) -> list[Feed]:
     """
     edge = window if window is not None and window < max_seq_len else max_seq_len // 4
     lengths = {1, 2, edge - 1, edge, edge + 1, 2 * edge, max_seq_len - 1, max_seq_len}
-    one_shot = [Feed(f"one call of {n}", (n,)) for n in sorted(lengths) if 1 <= n <= max_seq_len]
+    if max_seq_len <= EVERY_LENGTH:
+        lengths = set(range(1, max_seq_len + 1))
+    one_shot = [Feed(f"{_ONE_CALL} {n}", (n,)) for n in sorted(lengths) if 1 <= n <= max_seq_len]
     rest = max_seq_len - edge
     chunked = [
         Feed("token by token", (1,) * max_seq_len),
@@ -85,18 +91,10 @@ def check_cache_state(
         window: As for ``feeds``.
         quantized: Judge by relative error instead of ``MAX_ABS_ERROR``.
     """
-    runs: list[dict[str, object]] = []
-    wrong: list[str] = []
+    runs: list[Run] = []
 
     def hold(name: str, expected: Tensor, found: Tensor) -> None:
-        error = float((found - expected).abs().max())
-        relative = float((found - expected).norm() / expected.norm())
-        good = relative <= RELATIVE_ERROR_QUANTIZED if quantized else error <= MAX_ABS_ERROR
-        runs.append({"feed": name, "tokens": found.shape[0], "max_abs_error": error, "relative_error": relative})
-        if not good:
-            worst = (found - expected).abs().amax(1).nan_to_num(nan=float("inf"))
-            first = int((worst > min(MAX_ABS_ERROR, float(worst.max()) / 2)).nonzero()[0])
-            wrong.append(f"{name}: max abs error {error:.2e}, relative {relative:.2e}, first at position {first}")
+        runs.append(_compare(name, expected, found, quantized=quantized))
 
     for way in feeds(session.max_seq_len, window):
         length = sum(way.chunks)
@@ -104,24 +102,71 @@ def check_cache_state(
     hold("another sequence after reset", other_reference, feed(session, other, (other.shape[1],)))
     hold("the first sequence again", reference, feed(session, tokens, (tokens.shape[1],)))
     refusal = _refusal(session, tokens)
-    if refusal is None:
-        wrong.append(f"{session.max_seq_len + 1} tokens were accepted by a cache of {session.max_seq_len}")
-    else:
+    if refusal is not None:
         hold("after a refused call", reference, feed(session, tokens, (tokens.shape[1],)))
+    wrong = _wrong(runs)
+    if refusal is None:
+        wrong.insert(0, f"{session.max_seq_len + 1} tokens were accepted by a cache of {session.max_seq_len}")
     limit = f"relative {RELATIVE_ERROR_QUANTIZED}" if quantized else f"{MAX_ABS_ERROR:.0e}"
-    worst = max(_figure(run, "relative_error" if quantized else "max_abs_error") for run in runs)
+    worst = max(run.relative_error if quantized else run.max_abs_error for run in runs)
     return Check(
         status="fail" if wrong else "pass",
         message="; ".join(wrong)
         or f"{len(runs)} ways of feeding agree with one eager pass, worst {worst:.2e} (at most {limit})",
-        metrics={"window": window, "runs": runs, "refusal": refusal},
+        metrics={
+            "window": window,
+            "ways": len(runs),
+            "lengths": sorted(run.tokens for run in runs if run.name.startswith(_ONE_CALL)),
+            "worst_by_way": _worst_by_way(runs),
+            "refusal": refusal,
+        },
     )
 
 
-def _figure(run: dict[str, object], name: str) -> float:
-    value = run[name]
-    assert isinstance(value, float)
-    return value
+_ONE_CALL = "one call of"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way of feeding, compared with the baseline."""
+
+    name: str
+    tokens: int
+    max_abs_error: float
+    relative_error: float
+    wrong: str | None
+    """What is wrong with it; ``None`` if nothing is."""
+
+
+def _compare(name: str, expected: Tensor, found: Tensor, *, quantized: bool) -> Run:
+    difference = found - expected
+    error, relative = float(difference.abs().max()), float(difference.norm() / expected.norm())
+    good = relative <= RELATIVE_ERROR_QUANTIZED if quantized else error <= MAX_ABS_ERROR
+    wrong = None
+    if not good:
+        worst = difference.abs().amax(1).nan_to_num(nan=float("inf"))
+        first = int((worst > min(MAX_ABS_ERROR, float(worst.max()) / 2)).nonzero()[0])
+        wrong = f"{name}: max abs error {error:.2e}, relative {relative:.2e}, first at position {first}"
+    return Run(name, found.shape[0], error, relative, wrong)
+
+
+def _wrong(runs: Sequence[Run]) -> list[str]:
+    """What is wrong with the runs; of the lengths that were fed in one call the first ``SHOWN`` are told."""
+    lengths = [run.wrong for run in runs if run.wrong is not None and run.name.startswith(_ONE_CALL)]
+    others = [run.wrong for run in runs if run.wrong is not None and not run.name.startswith(_ONE_CALL)]
+    more = [f"{len(lengths) - SHOWN} more lengths in one call"] if len(lengths) > SHOWN else []
+    return [*lengths[:SHOWN], *more, *others]
+
+
+def _worst_by_way(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """The largest errors of each way of feeding; the lengths that were fed in one call count as one way."""
+    worst: dict[str, dict[str, float]] = {}
+    for run in runs:
+        name = "one call" if run.name.startswith(_ONE_CALL) else run.name
+        found = worst.setdefault(name, {"max_abs_error": 0.0, "relative_error": 0.0})
+        for figure, value in (("max_abs_error", run.max_abs_error), ("relative_error", run.relative_error)):
+            found[figure] = value if not value <= found[figure] else found[figure]
+    return worst
 
 
 def _refusal(session: GenerationSession, tokens: Tensor) -> str | None:

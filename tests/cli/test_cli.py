@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from conformance import cli, matrix
-from conformance.cell import blank_record
 from conformance.record import Failure, read
 from conformance.reports.support_matrix import BEGIN, END
+from conformance.trail import blank_record
 from zoo import registry
 
 EXPORT = ("export", "--model", "smollm2-135m", "--output_dir", "out")

@@ -5,8 +5,8 @@ import signal
 import time
 from pathlib import Path
 
-from conformance.cell import CellRequest, Trail, blank_record
 from conformance.record import Record, StageRecord
+from conformance.trail import CellRequest, Trail, blank_record
 from zoo import registry
 
 

@@ -6,10 +6,10 @@ import time
 import psutil
 import pytest
 
-from conformance.cell import CellRequest
 from conformance.expectations import KnownFailure
 from conformance.matrix import Cell
 from conformance.record import read
+from conformance.trail import CellRequest
 from conformance.worker import Limits, Runner, run_isolated
 from zoo.models.gemma3 import GEMMA3_270M
 

@@ -65,7 +65,8 @@ def test_feeds_have_names_of_their_own():
 def test_a_sound_session_passes(check, fake_session):
     found = check(fake_session(LENGTH))
     assert (found.status, found.metrics["window"]) == ("pass", WINDOW)
-    assert {run["max_abs_error"] for run in found.metrics["runs"]} == {0.0}
+    assert {way["max_abs_error"] for way in found.metrics["worst_by_way"].values()} == {0.0}
+    assert found.metrics["lengths"] == list(range(1, LENGTH + 1))
     assert str(LENGTH + 1) in found.metrics["refusal"]
 
 

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from conformance.expectations import KnownFailure, apply, discover
+from conformance.expectations import KnownFailure, apply
 from conformance.record import Check, Failure
+from conformance.suite import discover
 from exporters.errors import ExportError
 from zoo.models.gemma3 import GEMMA3_270M
 

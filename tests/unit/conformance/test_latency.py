@@ -98,10 +98,17 @@ def test_no_more_tokens_are_decoded_than_the_sequence_has(measured, clock):
     assert max(what for _, what, _ in clock.calls if what != "reset") == len(TOKENS) - 1
 
 
-def test_median_seconds_is_the_median_of_the_times_an_action_took(clock):
-    costs = iter([5.0, 1.0, 2.0])
+def test_loads_take_turns_and_are_told_in_milliseconds(clock):
+    turns = []
 
-    def action():
-        clock.now += next(costs)
+    def action(name, costs):
+        def run():
+            turns.append(name)
+            clock.now += next(costs)
 
-    assert latency.median_seconds(action) == 2.0
+        return run
+
+    found = latency.measure_loads({"a": action("a", iter([5.0, 1.0, 2.0])), "b": action("b", iter([1.0, 1.0, 4.0]))})
+    assert turns == ["a", "b", "b", "a", "a", "b"]
+    assert (found["a"]["load_ms"], found["b"]["load_ms"]) == (2000.0, 1000.0)
+    assert found["a"]["load_ms_p25"] == 1500.0

@@ -1,0 +1,105 @@
+"""What a cell's child process is told, and the breadcrumbs and the record it leaves."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conformance.record import Record, StageRecord
+from zoo.cache import stack_versions
+from zoo.model import Model
+
+
+@dataclass(frozen=True)
+class CellRequest:
+    """What a child process is told to do."""
+
+    model: str
+    """A registry name."""
+    configuration: str
+    directory: str
+    """Where the child leaves its breadcrumbs, its output and its record."""
+    scale: str = "twin"
+    threads: int = 1
+    """Threads of PyTorch and of the runtime, while measuring too."""
+    max_seq_len: int | None = None
+    """Cache length at other scales than ``twin``; 128 when it is not given."""
+
+    @property
+    def name(self) -> str:
+        """``model@configuration``."""
+        return f"{self.model}@{self.configuration}"
+
+
+class Trail:
+    """The stages of a cell as they begin and end, on disk, so that the parent knows where a dead child was."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "stages.jsonl"
+        self.stages: list[StageRecord] = []
+        self.current = "resolve"
+
+    def begin(self, stage: str) -> None:
+        """A stage begins."""
+        self.current = stage
+        self._write({"begin": stage})
+
+    def end(self, stage: StageRecord) -> None:
+        """A stage has ended well."""
+        self.stages.append(stage)
+        self._write({"end": stage.model_dump()})
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        from exporters.pipeline import peak_memory_bytes
+
+        self.begin(name)
+        began = time.perf_counter()
+        yield
+        self.end(StageRecord(name=name, seconds=time.perf_counter() - began, peak_memory_bytes=peak_memory_bytes()))
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    @classmethod
+    def read(cls, directory: Path) -> Trail:
+        """The trail that a child left."""
+        trail = cls(directory)
+        if trail.path.is_file():
+            for line in trail.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:  # the child died while it wrote
+                    continue
+                if "begin" in entry:
+                    trail.current = entry["begin"]
+                else:
+                    trail.stages.append(StageRecord.model_validate(entry["end"]))
+        return trail
+
+
+def blank_record(model: Model, request: CellRequest, **fields: Any) -> Record:
+    """A record with everything that is known before anything is run."""
+    return Record(
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        model=model.name,
+        family=model.family,
+        task=model.task,
+        scale=request.scale,
+        hub_id=model.hub_id,
+        revision=model.revision,
+        configuration=request.configuration,
+        versions={**stack_versions(), "python": platform.python_version()},
+        host={"machine": platform.machine(), "cpus": os.cpu_count(), "threads": request.threads},
+        **fields,
+    )
