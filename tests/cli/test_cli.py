@@ -265,7 +265,9 @@ def test_a_report_without_records_is_refused(refused):
     assert "'zoo run' makes them" in refused("report", "--check")
 
 
-def test_new_writes_a_family_and_says_how_to_run_it(zoo, tmp_path):
+def test_new_writes_a_family_and_says_how_to_run_it(zoo, tmp_path, monkeypatch):
+    known = {name: row for name, row in registry.models().items() if row.family != "olmo2"}
+    monkeypatch.setattr(registry, "_ROWS", known)
     for name in ("zoo/models", "tests/models"):
         (tmp_path / name).mkdir(parents=True)
     done = zoo("new", "olmo2", "--hub-id", "allenai/OLMo-2-0425-1B")
@@ -276,6 +278,10 @@ def test_new_writes_a_family_and_says_how_to_run_it(zoo, tmp_path):
     assert "pytest -k olmo2" in done.out
 
 
-@pytest.mark.parametrize("arguments", [("new", "Olmo2"), ("new", "olmo2"), ("new", "olmo2", "--root", "elsewhere")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("new", "Olmo2"), ("new", "olmo2"), ("new", "olmo2", "--root", "elsewhere")],
+    ids=("bad name", "no checkout", "no root"),
+)
 def test_new_outside_of_a_checkout_is_refused(refused, arguments):
     assert "is no checkout" in refused(*arguments)

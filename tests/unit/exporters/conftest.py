@@ -14,6 +14,12 @@ KINDS = {
 }
 
 
+@pytest.fixture(params=KINDS, ids=("grouped heads", "wide heads", "some layers slide", "all layers slide"))
+def kind(request):
+    """Each kind of toy."""
+    return request.param
+
+
 @pytest.fixture
 def toy():
     """A function that builds a seeded random model of a kind, with logits large enough to differ."""

@@ -37,6 +37,7 @@ def test_models_and_families_are_selected_alike():
         (registry.by_task, "text-generatoin", "text-generation"),
         (lambda name: registry.select((name,)), "smolm2", "smollm2"),
     ],
+    ids=("model", "task", "selection"),
 )
 def test_an_unknown_name_is_answered_with_the_nearest(call, given, near):
     with pytest.raises(ZooError) as error:

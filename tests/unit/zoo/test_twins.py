@@ -99,6 +99,7 @@ def test_margins_are_negative_where_another_token_leads(directory):
         (Twin("llama", max_seq_len=12), "leaves only"),
         (Twin("llama", max_seq_len=4096), "fills 4096 tokens"),
     ],
+    ids=("model type", "option", "too short", "too long"),
 )
 def test_a_row_that_cannot_be_built_is_refused(twin, says, tmp_path):
     with pytest.raises(ZooError, match=says):
