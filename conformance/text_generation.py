@@ -30,6 +30,8 @@ from zoo.model import Model
 
 DEFAULT_MAX_SEQ_LEN = 128
 """Cache length of cells at other scales than ``twin``."""
+NEW_TOKENS = 32
+"""Tokens decoded for each prompt there; a twin decodes until its cache is full."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Reference:
     sequences: tuple[tuple[int, ...], ...]
     """Each prompt with its continuation, for teacher forcing."""
     max_seq_len: int
+    new_tokens: int
+    """Tokens to decode for each prompt, if the cache has room for them."""
 
 
 @dataclass(frozen=True)
@@ -150,24 +154,24 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
             prompts=tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples),
             sequences=tuple(tuple(sample["tokens"]) for sample in samples),
             max_seq_len=stored["max_seq_len"],
+            new_tokens=stored["max_seq_len"],
         )
     context = getattr(eager.config.get_text_config(), "max_position_embeddings", DEFAULT_MAX_SEQ_LEN)
     max_seq_len = min(request.max_seq_len or DEFAULT_MAX_SEQ_LEN, context)
     session = EagerSession(eager, max_seq_len)
     prompts = tuple(tuple(tokenizer(prompt.text)["input_ids"]) for prompt in model.reference_prompts)
-    continuations = (
-        generate(session, prompt, max_new_tokens=max_seq_len - len(prompt), eos_ids=_eos_ids(eager)) for prompt in prompts
-    )
+    continuations = (generate(session, prompt, max_new_tokens=NEW_TOKENS, eos_ids=_eos_ids(eager)) for prompt in prompts)
     return Reference(
         prompts=prompts,
         sequences=tuple((*said.prompt, *said.tokens) for said in continuations),
         max_seq_len=max_seq_len,
+        new_tokens=NEW_TOKENS,
     )
 
 
 def _answers(session: GenerationSession, reference: Reference, eos: frozenset[int]) -> Answers:
     generations = tuple(
-        generate(session, prompt, max_new_tokens=reference.max_seq_len - len(prompt), eos_ids=eos)
+        generate(session, prompt, max_new_tokens=min(reference.new_tokens, reference.max_seq_len - len(prompt)), eos_ids=eos)
         for prompt in reference.prompts
     )
     logits = []
