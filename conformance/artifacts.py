@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import exporters
 from exporters.artifact import Artifact
 from exporters.config import ExportConfig
 from zoo.cache import DirectoryStore, source_sha256
 
+if TYPE_CHECKING:
+    from exporters.pipeline import OnStage
+
 
 def cached_export(
-    checkpoint: Path, config: ExportConfig, *, task: str, on_stage: Callable[[str], None] | None = None
+    checkpoint: Path, config: ExportConfig, *, task: str, on_stage: OnStage | None = None
 ) -> tuple[Artifact, bool]:
     """The artifact of a checkpoint, from the cache or exported now; and whether it was there already.
 

@@ -11,7 +11,7 @@ from conformance import text_generation
 from conformance.record import Failure, Record
 from conformance.sessions.protocol import SessionError
 from conformance.trail import CellRequest, Trail, blank_record
-from exporters.errors import ExportError
+from exporters.errors import ExportError, NotApplicableError
 from zoo import registry
 from zoo.errors import ZooError
 from zoo.model import Model
@@ -30,6 +30,8 @@ def run_cell(request: CellRequest) -> Record:
     try:
         task_runner(model.task)(model, request, trail, record)
         record.status, record.reason = verdict(record)
+    except NotApplicableError as error:
+        record.status, record.reason = "not_applicable", str(error)
     except MemoryError as error:
         record.status, record.failure = "oom", _failure(trail, error)
     except Exception as error:

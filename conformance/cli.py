@@ -281,7 +281,7 @@ def export(
 
     with err.status("importing") as status:
         artifact = run_export(
-            checkpoint, config, output_dir, task=task, on_stage=lambda stage: status.update(f"{config.id}: {stage}")
+            checkpoint, config, output_dir, task=task, on_stage=lambda stage, _: status.update(f"{config.id}: {stage}")
         )
         shipping.copy_tokenizer(checkpoint, output_dir)
     for skipped in artifact.account.quantization["skipped"]:

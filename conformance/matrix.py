@@ -1,4 +1,4 @@
-"""Which configurations a model is run under, and why others do not apply."""
+"""Which configurations a model is run under."""
 
 from __future__ import annotations
 
@@ -44,14 +44,6 @@ def configurations(model: Model) -> tuple[str, ...]:
 def quantized(configuration: str) -> bool:
     """Whether a configuration id quantizes anything."""
     return ExportConfig.from_id(configuration).quantized
-
-
-def not_applicable(cell: Cell) -> str | None:
-    """Why a cell means nothing; ``None`` if it does mean something."""
-    config = ExportConfig.from_id(cell.configuration)
-    if config.use_custom_sdpa and cell.model.twin.config.get("attn_logit_softcapping"):
-        return "llama::custom_sdpa has no soft-capping, a term of this architecture"
-    return None
 
 
 def cells(models: tuple[Model, ...], ids: tuple[str, ...] = ()) -> tuple[Cell, ...]:

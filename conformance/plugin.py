@@ -56,7 +56,7 @@ def _runner(config: pytest.Config) -> Runner:
     if _RUNNER not in config.stash:
         base = Path(config.rootpath) / ".zoo"
         worker = getattr(config, "workerinput", None)
-        directory = base / "runs" / f"pytest-{worker['testrunuid']}" if worker else new_run(base)
+        directory = new_run(base, f"pytest-{worker['testrunuid']}" if worker else None)
         config.stash[_RUNNER] = Runner(
             directory,
             options={"scale": config.getoption("--scale"), "threads": config.getoption("--threads")},

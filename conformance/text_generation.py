@@ -87,10 +87,10 @@ def run(model: Model, request: CellRequest, trail: Trail, record: Record) -> Non
     record.max_seq_len = reference.max_seq_len
     record.sliding_window = window = _window(eager_model)
     trail.begin("quantize")
-    artifact, cached = cached_export(checkpoint, config, task=model.task, on_stage=trail.begin)
+    artifact, cached = cached_export(checkpoint, config, task=model.task, on_stage=trail.note)
     account = artifact.account
-    for stage in account.stages:
-        trail.end(StageRecord(**stage.model_dump(), cached=cached))
+    for stage in account.stages if cached else ():
+        trail.end(StageRecord(**stage.model_dump(), cached=True))
     record.file_bytes, record.file_sha256 = account.file.bytes, account.file.sha256
     record.delegated_share = account.delegation.share
     record.quantization, record.cache = account.quantization, account.cache

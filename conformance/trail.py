@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.record import Record, StageRecord
+from exporters.artifact import StageTime
 from zoo.cache import stack_versions
 from zoo.model import Model
 
@@ -56,6 +57,13 @@ class Trail:
         """A stage has ended well."""
         self.stages.append(stage)
         self._write({"end": stage.model_dump()})
+
+    def note(self, name: str, ended: StageTime | None) -> None:
+        """A stage of the exporter begins, or has ended well."""
+        if ended is None:
+            self.begin(name)
+        else:
+            self.end(StageRecord(**ended.model_dump()))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import multiprocessing
 import os
 import resource
@@ -28,7 +27,7 @@ import psutil
 
 from conformance import record as records
 from conformance.expectations import KnownFailure, apply
-from conformance.matrix import Cell, not_applicable
+from conformance.matrix import Cell
 from conformance.record import Failure, Record
 from conformance.sessions.stderr import error_lines
 from conformance.trail import CellRequest, Trail, blank_record
@@ -187,11 +186,7 @@ class Runner:
             if verdict.is_file():
                 return Record.model_validate_json(verdict.read_text(encoding="utf-8"))
             request = CellRequest(cell.model.name, cell.configuration, os.fspath(place), **self.options)
-            reason = not_applicable(cell)
-            if reason is not None:
-                found = blank_record(cell.model, request, status="not_applicable", reason=reason)
-            else:
-                found = apply(run_isolated(request, limits=self.limits), known)
+            found = apply(run_isolated(request, limits=self.limits), known)
             records.append(self.records, found)
             partial = place / "verdict.partial"
             partial.write_text(found.model_dump_json(), encoding="utf-8")
@@ -216,9 +211,6 @@ def new_run(base: Path, name: str | None = None) -> Path:
     older = sorted((path for path in runs.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
     for path in older[:-10]:
         shutil.rmtree(path, ignore_errors=True)
-    latest = base / "latest"
-    latest.with_suffix(".partial").write_text(json.dumps({"run": os.fspath(directory)}), encoding="utf-8")
-    latest.with_suffix(".partial").replace(latest)
     return directory
 
 

@@ -10,6 +10,10 @@ class ExportError(ValueError):
     """An option, checkpoint or artifact that cannot be used; the message names the value, what is allowed and what to do."""
 
 
+class NotApplicableError(ExportError):
+    """A configuration that means nothing for an architecture: it would drop a term of it. The message is the reason."""
+
+
 def unknown_option(kind: str, value: object, allowed: Iterable[str]) -> ExportError:
     """An error for a value that is not in ``allowed``, with the nearest valid one first."""
     names = list(allowed)

@@ -26,20 +26,26 @@ STAGES = ("quantize", "export", "lower", "emit")
 STACK = ("torch", "transformers", "executorch", "torchao")
 
 
-class StageClock:
-    """Times stages and announces each as it begins."""
+OnStage = Callable[[str, StageTime | None], None]
+"""Called with a stage's name when it begins, and with its name and figures when it has ended well."""
 
-    def __init__(self, announce: Callable[[str], None] | None = None) -> None:
+
+class StageClock:
+    """Times stages, and announces each as it begins and ends."""
+
+    def __init__(self, announce: OnStage | None = None) -> None:
         self.times: list[StageTime] = []
-        self._announce = announce or (lambda _: None)
+        self._announce = announce or (lambda name, time: None)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time what happens inside; a stage that fails leaves no time."""
-        self._announce(name)
+        self._announce(name, None)
         began = time.perf_counter()
         yield
-        self.times.append(StageTime(name=name, seconds=time.perf_counter() - began, peak_memory_bytes=peak_memory_bytes()))
+        ended = StageTime(name=name, seconds=time.perf_counter() - began, peak_memory_bytes=peak_memory_bytes())
+        self.times.append(ended)
+        self._announce(name, ended)
 
 
 def peak_memory_bytes() -> int:
@@ -80,7 +86,7 @@ def export(
     output: str | os.PathLike[str],
     *,
     task: str = "text-generation",
-    on_stage: Callable[[str], None] | None = None,
+    on_stage: OnStage | None = None,
 ) -> Artifact:
     """Export a checkpoint to ``output/model.pte`` and write ``output/export.json`` beside it.
 
@@ -89,7 +95,7 @@ def export(
         config: What is asked for.
         output: A directory; it is made if needed. Files of the same names are replaced.
         task: A key of ``exporters.wrappers.TASKS``.
-        on_stage: Called with a stage's name when it begins.
+        on_stage: Told of each stage as it begins and ends.
 
     Returns:
         The artifact, whose account holds the seconds and memory of each stage.

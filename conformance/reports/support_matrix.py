@@ -63,7 +63,7 @@ def _legend(records: Sequence[Record]) -> str:
         "[reports/SUPPORT.md](reports/SUPPORT.md)."
     ]
     parts += [_provenance(records)] if records else []
-    return "\n\n".join(_escape_lines(parts))
+    return "\n\n".join(parts)
 
 
 def _provenance(records: Sequence[Record]) -> str:
@@ -169,10 +169,6 @@ def _inline(text: str) -> str:
     for mark in "\\`*_[]<>|~":
         flat = flat.replace(mark, f"\\{mark}")
     return flat[:600]
-
-
-def _escape_lines(parts: Iterable[str]) -> list[str]:
-    return [part.replace("\r", " ") for part in parts]
 
 
 def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:

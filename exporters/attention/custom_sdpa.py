@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from exporters.errors import ExportError
+from exporters.errors import NotApplicableError
 
 NAME = "executorch_custom"
 """The attention implementation's name. It must not contain "sdpa": transformers 5.23.0 would then refuse every model that has
@@ -58,11 +58,11 @@ def _attention(
         [1, n, heads, head_dim].
 
     Raises:
-        ExportError: the architecture has a term that the operator drops without a word (executorch 1.4.1).
+        NotApplicableError: the architecture has a term that the operator drops without a word (executorch 1.4.1).
     """
     for term, given in (("soft-capping", softcap), ("attention sinks", s_aux), ("a position bias", position_bias)):
         if given is not None:
-            raise ExportError(
+            raise NotApplicableError(
                 f"{type(module).__name__} uses {term}, which llama::custom_sdpa would drop; export without use_custom_sdpa."
             )
     query = query.transpose(1, 2)

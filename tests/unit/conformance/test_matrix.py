@@ -1,7 +1,5 @@
 """Which cells there are, which are refused and which mean nothing."""
 
-import dataclasses
-
 import pytest
 
 from conformance import matrix
@@ -10,13 +8,10 @@ from exporters.config import ExportConfig
 from exporters.errors import ExportError
 from zoo import registry
 from zoo.errors import ZooError
-from zoo.model import Twin
 from zoo.models.gemma3 import GEMMA3_270M
 from zoo.models.qwen3 import QWEN3_0_6B
-from zoo.models.smollm2 import SMOLLM2_135M
 
 IDS = matrix.CONFIGURATIONS["text-generation"]
-CAPPED = dataclasses.replace(SMOLLM2_135M, name="capped", twin=Twin("gemma2", attn_logit_softcapping=50.0))
 
 
 def test_every_configuration_id_of_the_matrix_is_one_and_stands_there_once():
@@ -62,13 +57,3 @@ def test_quantized_weights_of_either_kind_make_a_configuration_quantized(name):
 @pytest.mark.parametrize("name", ["portable-fp32", "xnnpack-fp32-sdpa-kv", "xnnpack-fp32-static"])
 def test_an_unquantized_configuration_is_not_quantized(name):
     assert not matrix.quantized(name)
-
-
-def test_soft_capping_and_the_custom_sdpa_do_not_go_together():
-    reasons = {name: matrix.not_applicable(Cell(CAPPED, name)) for name in IDS}
-    assert {name for name, reason in reasons.items() if reason} == {name for name in IDS if "-sdpa" in name}
-    assert "soft-capping" in reasons["xnnpack-fp32-sdpa-kv"]
-
-
-def test_a_model_without_soft_capping_is_run_everywhere():
-    assert not any(matrix.not_applicable(cell) for cell in matrix.cells((QWEN3_0_6B, GEMMA3_270M, SMOLLM2_135M)))

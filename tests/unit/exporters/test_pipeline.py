@@ -23,8 +23,13 @@ def smollm2():
 
 def test_a_static_program_takes_one_token_a_call_and_says_the_same(smollm2, tmp_path):
     stages = []
-    artifact = export(smollm2, ExportConfig.from_id("portable-fp32-static", max_seq_len=40), tmp_path, on_stage=stages.append)
-    assert stages == ["quantize", "export", "lower", "emit"]
+    artifact = export(
+        smollm2,
+        ExportConfig.from_id("portable-fp32-static", max_seq_len=40),
+        tmp_path,
+        on_stage=lambda name, ended: stages.append((name, ended is not None)),
+    )
+    assert stages == [(name, ended) for name in ("quantize", "export", "lower", "emit") for ended in (False, True)]
     session, eager = ExecuTorchSession(artifact.program), EagerSession(load_model(smollm2), 40)
     assert session.constant("enable_dynamic_shape", True) is False
     assert tuple(session.method_meta.input_tensor_meta(0).sizes()) == (1, 1)
