@@ -55,11 +55,11 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def check(artifact: Artifact, source: Path) -> Check:
+def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     """Compare a program with its checkpoint in eager PyTorch, teacher-forced over tokens of its own choosing.
 
     Quantized programs are compared with the same quantized model. Where the checkpoint is a twin its reference texts are
-    fed, otherwise what eager PyTorch says after the first token.
+    fed, otherwise what eager PyTorch says after the first token. ``trained`` is false for random weights.
     """
     import json
 
@@ -90,7 +90,7 @@ def check(artifact: Artifact, source: Path) -> Check:
     session = ExecuTorchSession(artifact.program, expected=artifact.account.file)
     found = torch.cat([session.forward(fed[:, :1], 0), session.forward(fed[:, 1:], 1)])[skip:]
     comparison = compare_logits(expected, found)
-    return judge_quantized(comparison) if artifact.config.quantized else judge_exact(comparison)
+    return judge_quantized(comparison, trained=trained) if artifact.config.quantized else judge_exact(comparison)
 
 
 @dataclass(frozen=True)

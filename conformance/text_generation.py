@@ -116,6 +116,7 @@ def run(model: Model, request: CellRequest, trail: Trail, record: Record) -> Non
             window=window,
             quantized=config.quantized,
         )
+    trained = request.scale != "full"
     with trail.stage("compare"):
         against = "eager-quantized" if config.quantized else "eager"
         logits = compare_logits(torch.cat(baseline.logits), torch.cat(found.logits))
@@ -124,11 +125,11 @@ def run(model: Model, request: CellRequest, trail: Trail, record: Record) -> Non
             compare_tokens(first, second, tie=tie)
             for first, second in zip(baseline.generations, found.generations, strict=True)
         ]
-        record.checks["logits"] = judge_quantized(logits) if config.quantized else judge_exact(logits)
+        record.checks["logits"] = judge_quantized(logits, trained=trained) if config.quantized else judge_exact(logits)
         record.checks["tokens"] = judge_tokens(tokens, against=against)
         record.checks["cache_state"] = cache_state
         if config.quantized:
-            record.checks["quality"] = _quality(fp32, found, trained=request.scale != "full")
+            record.checks["quality"] = _quality(fp32, found, trained=trained)
         if empty is not None:
             for name in ("logits", "tokens", "cache_state", "quality"):
                 if name in record.checks:

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from conformance.compare.logits import MAX_ABS_ERROR
+from conformance.compare.logits import MAX_ABS_ERROR, RELATIVE_ERROR_QUANTIZED
 from conformance.record import Check
 from conformance.sessions.protocol import GenerationSession, SessionError
 
-RELATIVE_ERROR_QUANTIZED = 0.05
-"""Largest relative logit error of a quantized program over one way of feeding. Activations are quantized for each token by
-itself, so feeding differently may round differently but not more."""
 SEED = 20261121
 RANDOM_CHUNKINGS = 3
-EVERY_LENGTH = 128
+EVERY_LENGTH = 64
 """Caches up to this capacity get a prompt of every length; longer ones the lengths at their boundaries."""
 SHOWN = 3
 """Wrong lengths that a message names."""

@@ -160,3 +160,13 @@ def test_a_verdict_carries_the_figures_it_rests_on(comparison):
     quality = logits.judge_quality(comparison, 0.25, trained=True)
     assert quality.metrics.keys() == figures | {"prompts_answered_alike"}
     assert "25%" in quality.message
+
+
+def test_random_weights_are_judged_by_relative_error_not_by_agreement():
+    reference = torch.tensor([[1.0, 0.999, -5.0], [0.999, 1.0, -5.0]])
+    swapped = logits.compare_logits(reference, reference[:, [1, 0, 2]])
+    assert swapped.top1 == 0.0
+    assert logits.judge_quantized(swapped).status == "fail"
+    assert logits.judge_quantized(swapped, trained=False).status == "pass"
+    assert logits.judge_quantized(logits.compare_logits(reference, reference * 1.06), trained=False).status == "fail"
+    assert logits.judge_quantized(logits.compare_logits(reference, reference * math.nan), trained=False).status == "fail"
