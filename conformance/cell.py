@@ -42,7 +42,7 @@ def run_cell(request: CellRequest) -> Record:
         record.status, record.failure = "oom" if memory else "fail", _failure(trail, error)
     record.stages = trail.stages
     if record.failure is not None:
-        record.reason = f"{record.failure.kind}: {record.failure.message}"
+        record.reason = " ".join(f"{record.failure.kind}: {record.failure.message}".split())
     return record
 
 

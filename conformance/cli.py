@@ -55,7 +55,7 @@ def list_models(
     configurations: Annotated[bool, typer.Option("--configurations", help="Show each task's configurations, too.")] = False,
 ) -> None:
     """Show the models of the registry."""
-    rows = registry.by_task(task) if task else tuple(registry.models().values())
+    rows = registry.by_task(task) if task is not None else tuple(registry.models().values())
     table = _table("model", "family", "task", "published checkpoint", box=None, pad_edge=False)
     for row in rows:
         table.add_row(row.name, row.family, row.task, row.hub_id or "–")
@@ -102,13 +102,13 @@ def run(
     ] = None,
     scale: Scale = "twin",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time, each in a process of its own.")] = 2,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of PyTorch and of the runtime in a cell.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of PyTorch and of the runtime in a cell.")] = 1,
     max_seq_len: Annotated[
         int | None,
         typer.Option("--max_seq_len", "--max-seq-len", min=2, help="Cache length (default: the twin's, or 128)."),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds one cell may take.")] = 1800,
-    memory: Annotated[float, typer.Option(min=0, help="GiB one cell may use; 0 for 80 % of the machine's.")] = 0,
+    timeout: Annotated[float, typer.Option(min=1, max=1e6, help="Seconds one cell may take.")] = 1800,
+    memory: Annotated[float, typer.Option(min=0, max=65536, help="GiB one cell may use; 0 for 80 % of the machine's.")] = 0,
     records: Annotated[
         Path | None, typer.Option(help="Merge the records into this file, such as reports/records.jsonl.")
     ] = None,
@@ -122,31 +122,39 @@ def run(
         raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
     if scale not in SCALES and not Path(scale).is_dir():
         raise unknown("scale", scale, SCALES, hint="A path of a local checkpoint directory works, too.")
-    earlier = store.read(records) if records is not None and records.is_file() else []
-    other = next((record.scale for record in earlier if record.scale != scale), None)
-    if other is not None:
-        raise ConformanceError(f"{records} holds records of scale {other}, which {scale} would replace; name another file.")
+    if records is not None:
+        store.check_mergeable(records, scale=scale)
     runner = Runner(
         new_run(Path.cwd() / ".zoo"),
         options={"scale": scale, "threads": threads, "max_seq_len": max_seq_len},
         limits=Limits(seconds=timeout, memory_bytes=int(memory * 2**30)),
     )
-    found = _run_cells(runner, chosen, jobs)
+    found, interrupted = _run_cells(runner, chosen, jobs)
     out.print()
     out.print(_summary(found, chosen))
     for record in found:
         if record.reason:
             out.print(Text(f"{record.status}: {record.cell}: {record.reason}"))
     if records is not None:
-        merged = {record.cell: record for record in earlier}
-        store.write(records, (merged | {record.cell: record for record in found}).values())
+        store.merge(records, found)
     out.print(Text(f"records: {records or runner.records}"))
+    if interrupted:
+        err.print(f"interrupted: {len(found)} of {_count(len(chosen), 'cell')} done")
+        raise typer.Exit(130)
     if any(record.status not in GREEN for record in found):
         raise typer.Exit(1)
 
 
-def _run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> list[Record]:
-    """Run cells side by side, with a line for each on the way."""
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> tuple[list[Record], bool]:
+    """Run cells side by side, with a line for each on the way.
+
+    Returns:
+        The records, and whether the run was interrupted before all were there.
+    """
     from conformance import suite
 
     tests = Path.cwd() / "tests"
@@ -159,7 +167,7 @@ def _run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> list[Record]:
             for future in _completed(pending, runner, status):
                 cell = pending[future]
                 record = found[cell.name] = future.result()
-                seconds = sum(stage.seconds for stage in record.stages)
+                seconds = sum(stage.seconds for stage in record.stages if not stage.cached)
                 err.print(
                     Text(f"[{len(found)}/{len(cells)}] {record.status:<14} {cell.name}  {seconds:.1f} s"),
                     style=_style(record.status),
@@ -167,9 +175,9 @@ def _run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> list[Record]:
         except KeyboardInterrupt:
             for future in pending:
                 future.cancel()
-            raise
-    err.print(f"{len(found)} cells in {time.monotonic() - began:.0f} s")
-    return [found[cell.name] for cell in cells]
+            runner.stop()
+    err.print(f"{_count(len(found), 'cell')} in {time.monotonic() - began:.0f} s")
+    return [found[cell.name] for cell in cells if cell.name in found], len(found) < len(cells)
 
 
 def _completed(pending: dict[Any, Cell], runner: Any, status: Any) -> Any:
@@ -279,14 +287,27 @@ def export(
     checkpoint = shipping.checkpoint(model, scale=scale, revision=revision)
     from exporters.pipeline import export as run_export
 
+    stage = "quantize"
+
+    def on_stage(name: str, _: object) -> None:
+        nonlocal stage
+        stage = name
+        status.update(f"{config.id}: {name}")
+
     with err.status("importing") as status:
-        artifact = run_export(
-            checkpoint, config, output_dir, task=task, on_stage=lambda stage, _: status.update(f"{config.id}: {stage}")
-        )
+        try:
+            artifact = run_export(checkpoint, config, output_dir, task=task, on_stage=on_stage)
+        except (ExportError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), "")
+            raise ConformanceError(
+                f"the export failed at stage {stage}: {type(error).__name__}: {reason} 'zoo run' records such a failure whole."
+            ) from error
         shipping.copy_tokenizer(checkpoint, output_dir)
     for skipped in artifact.account.quantization["skipped"]:
         err.print(Text(f"not quantized: {skipped['name']}: {skipped['reason']}"), style="yellow")
-    stages = ", ".join(f"{stage.name} {stage.seconds:.1f} s" for stage in artifact.account.stages)
+    stages = ", ".join(f"{done.name} {done.seconds:.1f} s" for done in artifact.account.stages)
     out.print(Text(f"{artifact.program}: {artifact.account.file.bytes} bytes, {config.id} ({stages})"))
     if check:
         with err.status("comparing with eager PyTorch"):
@@ -306,7 +327,7 @@ def generate(
     max_new_tokens: Annotated[
         int, typer.Option("--max_new_tokens", "--max-new-tokens", min=1, help="Tokens to choose at most.")
     ] = 64,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the runtime.")] = 1,
 ) -> None:
     """Continue a prompt greedily with an exported program."""
     from conformance import shipping
@@ -374,7 +395,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     quiet()
     try:
         app(args=list(arguments) if arguments is not None else None)
-    except (ZooError, ExportError, SessionError, ConformanceError) as error:
+    except (ZooError, ExportError, SessionError, ConformanceError, OSError) as error:
         err.print(Text(f"error: {error}"), style="red")
         sys.exit(2)
 

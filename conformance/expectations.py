@@ -35,6 +35,8 @@ class KnownFailure:
             raise ValueError(f"KnownFailure: {self.stage!r} is no stage; allowed: {', '.join(STAGES)}.")
         if not self.cause:
             raise ValueError(f"KnownFailure of {self.configuration}: say why it fails (cause=...).")
+        if not self.error:
+            raise ValueError(f"KnownFailure of {self.configuration}: say which error (error=...); an empty one excuses all.")
         re.compile(self.error)
         if self.until:
             datetime.date.fromisoformat(self.until)
@@ -43,7 +45,7 @@ class KnownFailure:
 def apply(record: Record, known: Sequence[KnownFailure], *, today: datetime.date | None = None) -> Record:
     """The record with its status judged against what is known: ``known_failure``, ``fixed``, or as it was."""
     expected = [failure for failure in known if failure.configuration == record.configuration]
-    if not expected or record.status in ("not_applicable", "blocked"):
+    if not expected or record.status in ("not_applicable", "blocked", "inconclusive"):
         return record
     if record.status == "pass":
         entry = expected[0]
@@ -53,11 +55,17 @@ def apply(record: Record, known: Sequence[KnownFailure], *, today: datetime.date
         )
         return record.model_copy(update={"status": "fixed", "reason": reason})
     stage = failed_stage(record)
-    match = next((entry for entry in expected if entry.stage == stage and re.search(entry.error, record.reason)), None)
-    if match is None:
+    excused = [
+        next((entry for entry in expected if entry.stage == stage and re.search(entry.error, found)), None)
+        for found in _failures(record)
+    ]
+    match = next((entry for entry in excused if entry is not None), None)
+    if match is None or None in excused:
         listed = "; ".join(f"stage {entry.stage}, error {entry.error!r}" for entry in expected)
         return record.model_copy(update={"reason": f"not the known failure ({listed}) but stage {stage}: {record.reason}"})
-    if match.until and (today or datetime.date.today()) > datetime.date.fromisoformat(match.until):
+    today = today or datetime.date.today()
+    match = next((entry for entry in excused if entry is not None and _expired(entry, today)), match)
+    if _expired(match, today):
         return record.model_copy(update={"reason": f"the known failure expired on {match.until}; look again: {record.reason}"})
     return record.model_copy(
         update={
@@ -66,6 +74,17 @@ def apply(record: Record, known: Sequence[KnownFailure], *, today: datetime.date
             "issue": match.issue or None,
         }
     )
+
+
+def _expired(entry: KnownFailure, today: datetime.date) -> bool:
+    return bool(entry.until) and today > datetime.date.fromisoformat(entry.until)
+
+
+def _failures(record: Record) -> list[str]:
+    """What has to be excused: the failure that ended the cell, or each check that did not hold."""
+    if record.failure is not None:
+        return [record.reason]
+    return [f"{name}: {check.message}" for name, check in record.checks.items() if check.status != "pass"] or [record.reason]
 
 
 def failed_stage(record: Record) -> str:

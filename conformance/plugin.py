@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from conformance import matrix
+from conformance.errors import ConformanceError
 from conformance.matrix import Cell
 from conformance.record import GREEN, GenerationRecord, Record, read
-from conformance.suite import ModelConformance, generations
+from conformance.suite import ModelConformance, check_known_failures, generations
 from conformance.worker import Limits, Runner, new_run
+from zoo.checkpoints import SCALES
 
 _RUNNER = pytest.StashKey[Runner]()
 
@@ -45,6 +47,13 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for option, least in (("--threads", 1), ("--cell-timeout", 1), ("--cell-memory", 0)):
+        value = config.getoption(option)
+        if not least <= value < 1e6:
+            raise pytest.UsageError(f"{option} {value}: give a number from {least} to 1000000.")
+    scale = config.getoption("--scale")
+    if scale not in SCALES and not Path(scale).is_dir():
+        raise pytest.UsageError(f"--scale {scale}: give {', '.join(SCALES)}, or a checkpoint directory.")
     config.addinivalue_line("markers", "configurations(*ids): run this test of a model for these configurations only")
     config.addinivalue_line("markers", "quantized: run this test of a model for quantized configurations only")
     if not config.pluginmanager.hasplugin("xdist"):
@@ -80,6 +89,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     suite = metafunc.cls
     if suite is None or not issubclass(suite, ModelConformance) or "configuration" not in metafunc.fixturenames:
         return
+    try:
+        check_known_failures(suite.model, suite.known_failures)
+    except ConformanceError as error:
+        pytest.fail(str(error), pytrace=False)
     wanted = [mark.args for mark in metafunc.definition.iter_markers("configurations")]
     ids = [name for name in matrix.configurations(suite.model) if all(name in chosen for chosen in wanted)]
     if metafunc.definition.get_closest_marker("quantized"):

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import filelock
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from conformance.errors import ConformanceError
@@ -158,9 +160,35 @@ def write(path: Path, records: Iterable[Record]) -> None:
     """Replace a file of JSON Lines, sorted by model and configuration."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [record.model_dump_json() + "\n" for record in sorted(records, key=lambda record: record.cell)]
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(path)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(lines)
+    Path(partial).chmod(0o644)
+    Path(partial).replace(path)
+
+
+def check_mergeable(path: Path, *, scale: str) -> None:
+    """Say before any work is done that ``merge`` cannot take records of ``scale`` into a file.
+
+    Raises:
+        ConformanceError: the file cannot be written or read, or holds records of another scale.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise ConformanceError(f"cannot write the records {path}: {error.strerror}. Name another file.") from error
+    other = next((record.scale for record in read(path) if record.scale != scale), None)
+    if other is not None:
+        raise ConformanceError(f"{path} holds records of scale {other}, which {scale} would replace; name another file.")
+
+
+def merge(path: Path, records: Iterable[Record]) -> None:
+    """Put records into a file, in the place of earlier ones of the same cells; others that do so wait."""
+    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+        merged = {record.cell: record for record in (read(path) if path.is_file() else [])}
+        write(path, (merged | {record.cell: record for record in records}).values())
 
 
 def read(path: Path) -> list[Record]:
@@ -171,8 +199,12 @@ def read(path: Path) -> list[Record]:
     """
     if not path.is_file():
         raise ConformanceError(f"there are no records at {path}. 'zoo run' makes them.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConformanceError(f"{path} is no file of records: {error}.") from error
     records: dict[str, Record] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

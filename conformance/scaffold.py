@@ -65,7 +65,7 @@ def new_family(root: Path, family: str, *, model_type: str | None, name: str | N
     if kind not in decoders:
         raise unknown("model type", kind, decoders, hint="Give the configuration's model_type with --model-type.")
     row = name or family.replace("_", "-")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", row):
+    if not re.fullmatch(registry.NAME, row):
         raise ConformanceError(f"{row!r} cannot name a model: use lower-case letters, digits and . _ -, such as 'olmo2-1b'.")
     if row in registry.models():
         raise ConformanceError(f"there is a model {row!r} already; give another --name.")

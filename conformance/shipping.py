@@ -41,7 +41,9 @@ def checkpoint(model: str, *, scale: str = "twin", revision: str | None = None) 
     if scale != "twin":
         raise ConformanceError(f"--scale belongs to a registry name, and {model!r} is none. 'zoo list' shows them.")
     directory = Path(model)
-    if directory.is_dir():
+    if model and directory.is_dir():
+        if revision is not None:
+            raise ConformanceError(f"--revision belongs to a hub id, and {model!r} is a directory.")
         return checkpoints.check_directory(directory)
     if model.count("/") == 1 and not model.startswith((".", "/", "~")):
         return checkpoints.download(model, revision)
@@ -132,7 +134,6 @@ def generate_text(
     from conformance.sessions.executorch import ExecuTorchSession
 
     coder: Any = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True)
-    began = time.perf_counter()
     session = ExecuTorchSession(program, threads=threads)
     loaded = time.perf_counter()
     ids = coder(prompt)["input_ids"]
@@ -157,7 +158,7 @@ def generate_text(
         prompt_tokens=len(ids),
         tokens=len(said.tokens),
         stop=said.stop,
-        load_seconds=loaded - began,
+        load_seconds=session.load_seconds,
         first_token_seconds=times[0] - loaded,
         tokens_per_second=(len(times) - 1) / decoding if len(times) > 1 and decoding > 0 else 0.0,
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from conformance.errors import ConformanceError
 from conformance.expectations import KnownFailure
+from conformance.matrix import configurations
 from conformance.record import GenerationRecord, Record
 from zoo.model import Model
 
@@ -70,6 +73,8 @@ def unreached(record: Record, name: str) -> str:
     if record.failure is None:
         return f"{lines[0]} {record.status}: {record.reason}"
     lines.append(f"{record.status} at stage {record.failure.stage}: {record.failure.kind}: {record.failure.message}")
+    if "known failure" in record.reason:
+        lines.append(record.reason)
     if record.failure.stderr:
         lines += ["stderr:", *(f"  {line}" for line in record.failure.stderr)]
     if record.failure.traceback:
@@ -95,9 +100,28 @@ def discover(model: Model, tests: Path) -> tuple[KnownFailure, ...]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConformanceError(f"{path} cannot be imported: {type(error).__name__}: {error}.") from error
     found: list[KnownFailure] = []
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, ModelConformance) and value is not ModelConformance:
             found += value.known_failures if value.model == model else ()
+    check_known_failures(model, found)
     return tuple(found)
+
+
+def check_known_failures(model: Model, known: Sequence[KnownFailure]) -> None:
+    """Refuse a known failure of a configuration that the model is never run under: nothing would ever notice it.
+
+    Raises:
+        ConformanceError: there is one.
+    """
+    ids = configurations(model)
+    for failure in known:
+        if failure.configuration not in ids:
+            raise ConformanceError(
+                f"{model.name}: KnownFailure({failure.configuration!r}) is of a configuration that is never run; known: "
+                f"{', '.join(ids)}."
+            )

@@ -26,6 +26,7 @@ from conformance.sessions.protocol import GenerationSession
 from conformance.trail import CellRequest, Trail
 from exporters.config import ExportConfig
 from zoo.checkpoints import resolve
+from zoo.errors import ZooError
 from zoo.model import Model
 
 DEFAULT_MAX_SEQ_LEN = 128
@@ -73,6 +74,9 @@ def run(model: Model, request: CellRequest, trail: Trail, record: Record) -> Non
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
     with trail.stage("baseline"):
         eager_model = load_model(checkpoint)
+        found_type = eager_model.config.model_type
+        if found_type != model.twin.model_type:
+            raise ZooError(f"the checkpoint {checkpoint} is a {found_type}, and {model.name} is a {model.twin.model_type}.")
         reference = _reference(model, request, checkpoint, tokenizer, eager_model)
         config = ExportConfig.from_id(request.configuration, max_seq_len=reference.max_seq_len)
         eos = _eos_ids(eager_model)
@@ -103,7 +107,12 @@ def run(model: Model, request: CellRequest, trail: Trail, record: Record) -> Non
     with trail.stage("open"):
         session = opener()
         record.checks["contract"] = check_contract(
-            model, eager_model.config, artifact, session, unquantized_bytes=_weight_bytes(eager_model)
+            model,
+            eager_model.config,
+            eager_model.generation_config,
+            artifact,
+            session,
+            unquantized_bytes=_weight_bytes(eager_model),
         )
     with trail.stage("run"):
         found = _answers(session, reference, eos)
@@ -151,6 +160,8 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
     if path.is_file():
         stored = json.loads(path.read_text(encoding="utf-8"))
         samples = stored["samples"]
+        if request.max_seq_len is not None:
+            raise ZooError(f"{checkpoint} is a twin: its cache length is the {stored['max_seq_len']} it was trained on.")
         return Reference(
             prompts=tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples),
             sequences=tuple(tuple(sample["tokens"]) for sample in samples),
@@ -158,7 +169,9 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
             new_tokens=stored["max_seq_len"],
         )
     context = getattr(eager.config.get_text_config(), "max_position_embeddings", DEFAULT_MAX_SEQ_LEN)
-    max_seq_len = min(request.max_seq_len or DEFAULT_MAX_SEQ_LEN, context)
+    max_seq_len = request.max_seq_len or min(DEFAULT_MAX_SEQ_LEN, context)
+    if max_seq_len > context:
+        raise ZooError(f"max_seq_len {max_seq_len} exceeds the model's context of {context}; use at most {context}.")
     session = EagerSession(eager, max_seq_len)
     prompts = tuple(tuple(tokenizer(prompt.text)["input_ids"]) for prompt in model.reference_prompts)
     continuations = (generate(session, prompt, max_new_tokens=NEW_TOKENS, eos_ids=_eos_ids(eager)) for prompt in prompts)
@@ -232,7 +245,9 @@ def _latency(
         {"eager": eager, "executorch": session}, tokens, prompt_tokens=min(32, reference.max_seq_len // 2)
     )
     measured["threads"] = request.threads
-    for name, figures in latency.measure_loads({"eager": lambda: load_model(checkpoint), "executorch": opener}).items():
+    for name, figures in latency.measure_loads(
+        {"eager": lambda: load_model(checkpoint), "executorch": functools.partial(opener, verify=False)}
+    ).items():
         measured[name] |= figures
     return measured
 

@@ -13,7 +13,6 @@ import os
 import resource
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -36,6 +35,12 @@ from zoo import registry
 RUN_CELL = "conformance.cell:run_cell"
 POLL_SECONDS = 0.05
 _server = threading.Lock()
+_live: set[Any] = set()
+"""Children that are running."""
+
+
+class InterruptedRunError(Exception):
+    """The run was stopped while this cell was running; nothing is recorded of it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ def _context() -> Any:
 def _child(target: str, request: CellRequest) -> None:
     """Run ``target`` (``module:function``) in the child and leave its record in the cell's directory."""
     directory = Path(request.directory)
-    _die_with_the_server()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to deal with
+    threading.Thread(target=_die_with_the_parent, daemon=True).start()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for descriptor, name in ((1, "stdout.log"), (2, "stderr.log")):
         log = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -76,13 +82,12 @@ def _child(target: str, request: CellRequest) -> None:
     partial.replace(directory / "record.json")
 
 
-def _die_with_the_server() -> None:
-    """On Linux ask the kernel to kill this child when the fork server goes, which goes when its parent does."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, linux/prctl.h
+def _die_with_the_parent() -> None:
+    """Wait for the process that asked for this child, and go when it goes: limits are kept by nobody else."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_isolated(request: CellRequest, *, limits: Limits | None = None, target: str = RUN_CELL) -> Record:
@@ -101,8 +106,15 @@ def run_isolated(request: CellRequest, *, limits: Limits | None = None, target: 
     with _server:
         process = _context().Process(target=_child, args=(target, request), daemon=True)
         process.start()
-    ended = _watch(process, limits)
-    process.join()
+        _live.add(process)
+    try:
+        ended = _watch(process, limits)
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        process.join()
+        _live.discard(process)
     result = directory / "record.json"
     if ended is None and process.exitcode == 0 and result.is_file():
         return Record.model_validate_json(result.read_text(encoding="utf-8"))
@@ -176,6 +188,13 @@ class Runner:
         self.records = directory / "records.jsonl"
         self.options = options or {}
         self.limits = limits or Limits()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End the cells that are running, without records, and start no other."""
+        self._stopped.set()
+        for process in list(_live):
+            process.kill()
 
     def record(self, cell: Cell, known: tuple[KnownFailure, ...] = ()) -> Record:
         """The record of a cell, which is run if this run has not done so yet."""
@@ -186,7 +205,12 @@ class Runner:
             if verdict.is_file():
                 return Record.model_validate_json(verdict.read_text(encoding="utf-8"))
             request = CellRequest(cell.model.name, cell.configuration, os.fspath(place), **self.options)
-            found = apply(run_isolated(request, limits=self.limits), known)
+            if self._stopped.is_set():
+                raise InterruptedRunError(cell.name)
+            ran = run_isolated(request, limits=self.limits)
+            if self._stopped.is_set():
+                raise InterruptedRunError(cell.name)
+            found = apply(ran, known)
             records.append(self.records, found)
             partial = place / "verdict.partial"
             partial.write_text(found.model_dump_json(), encoding="utf-8")
@@ -200,7 +224,7 @@ class Runner:
 
 
 def new_run(base: Path, name: str | None = None) -> Path:
-    """A directory for a run under ``base``; only the ten latest runs are kept."""
+    """A directory for a run under ``base``. Of the runs of earlier days the ten latest are kept."""
     runs = base / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     if name is None:
@@ -209,9 +233,10 @@ def new_run(base: Path, name: str | None = None) -> Path:
         directory = runs / name
         directory.mkdir(exist_ok=True)
     older = sorted((path for path in runs.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    for path in older[:-10]:
+    yesterday = time.time() - 24 * 3600
+    for path in (path for path in older[:-10] if path.stat().st_mtime < yesterday):
         shutil.rmtree(path, ignore_errors=True)
     return directory
 
 
-__all__ = ["Limits", "Runner", "new_run", "run_isolated"]
+__all__ = ["InterruptedRunError", "Limits", "Runner", "new_run", "run_isolated"]

@@ -121,7 +121,11 @@ class Artifact:
         if not path.is_file():
             raise ExportError(f"{directory} holds no {ACCOUNT}; export a model into it with 'zoo export'.")
         try:
-            return cls(directory, Account.model_validate_json(path.read_text(encoding="utf-8")))
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ExportError(f"{path} is not a readable account: {error}. Export the model again.") from error
+        try:
+            return cls(directory, Account.model_validate_json(text))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -64,19 +64,28 @@ def load_model(checkpoint: Path, *, attention: str = "eager") -> Any:
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     transformers.utils.logging.disable_progress_bar()
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        model, loading = transformers.AutoModelForCausalLM.from_pretrained(
             checkpoint,
             dtype=torch.float32,
             attn_implementation=attention,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise ExportError(f"cannot load the checkpoint {checkpoint}: {error}") from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ExportError(f"cannot load the checkpoint {checkpoint}: {' '.join(str(error).split())[:600]}") from error
+    absent = [*loading["missing_keys"], *loading["mismatched_keys"]]
+    if absent:
+        named = ", ".join(sorted(str(key) for key in absent)[:5])
+        raise ExportError(
+            f"the checkpoint {checkpoint} does not have {len(absent)} of the weights its config.json asks for ({named}); they "
+            "would be random. Take the config.json that belongs to the weights."
+        )
     return model.eval().requires_grad_(False)
 
 
@@ -115,6 +124,10 @@ def export(
     from exporters.wrappers import TASKS, wrap
 
     source, target = Path(checkpoint), Path(output)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"cannot write to {target}: {error.strerror}. Name a directory that can be written.") from error
     clock = StageClock(on_stage)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -146,7 +159,6 @@ def export(
         with clock.stage("emit"):
             # Fusing turns dequantize + embedding into the quantized embedding kernel.
             emitted = edge.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=config.quantized))
-            target.mkdir(parents=True, exist_ok=True)
             program = target / PROGRAM
             partial = program.with_suffix(".partial")
             with partial.open("wb") as file:

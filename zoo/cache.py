@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,12 +110,15 @@ class DirectoryStore:
                 if not self.damage(entry):
                     return entry, True
                 shutil.rmtree(entry)
-            with tempfile.TemporaryDirectory(dir=self.directory, prefix="making-") as scratch:
-                work = Path(scratch) / "entry"
+            work = self.directory / f"making-{key}"
+            shutil.rmtree(work, ignore_errors=True)  # what a killed process left
+            try:
                 work.mkdir()
                 make(work)
                 (work / MANIFEST).write_text(json.dumps(self._checksums(work), indent=1, sort_keys=True))
                 work.rename(entry)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
             return entry, False
         finally:
             lock.release()

@@ -93,5 +93,6 @@ def download(hub_id: str, revision: str | None = None) -> Path:
         at = f" at revision {revision!r}" if revision else ""
         raise ZooError(f"the hub has no model {hub_id!r}{at}. Check the id, or use --scale twin.") from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
-        raise ZooError(f"cannot download {hub_id!r}: {error}. Offline, use --scale twin or a local directory.") from error
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ZooError(f"cannot download {hub_id!r}: {reason}. Offline, use a local checkpoint directory or a twin.") from error
     return check_directory(Path(directory))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from zoo.errors import ZooError, unknown
 from zoo.model import TASKS, Model
 
+NAME = r"[a-z0-9][a-z0-9._-]*"
+"""What a model may be called: its name is part of file names and test ids."""
 _ROWS: dict[str, Model] = {}
 
 
@@ -20,6 +23,8 @@ def register(model: Model) -> Model:
     Raises:
         ZooError: the row contradicts itself, or its name is taken by a different row.
     """
+    if not re.fullmatch(NAME, model.name):
+        raise ZooError(f"{model.name!r} cannot name a model: use lower-case letters, digits and . _ -, such as 'olmo2-1b'.")
     if model.task not in TASKS:
         raise unknown("task", model.task, TASKS, hint=f"It is the task of the model {model.name!r}.")
     if model.wrapper != TASKS[model.task]:
@@ -38,7 +43,17 @@ def register(model: Model) -> Model:
 @functools.cache
 def _discover() -> None:
     for module in pkgutil.iter_modules(importlib.import_module("zoo.models").__path__):
-        importlib.import_module(f"zoo.models.{module.name}")
+        before = set(_ROWS)
+        try:
+            importlib.import_module(f"zoo.models.{module.name}")
+        except ZooError:
+            raise
+        except Exception as error:
+            raise ZooError(f"zoo/models/{module.name}.py cannot be imported: {type(error).__name__}: {error}.") from error
+        for name in set(_ROWS) - before:
+            if _ROWS[name].family != module.name:
+                family = _ROWS.pop(name).family
+                raise ZooError(f"model {name!r} in zoo/models/{module.name}.py says family={family!r}; say {module.name!r}.")
 
 
 def models() -> Mapping[str, Model]:

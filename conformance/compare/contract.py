@@ -15,17 +15,18 @@ _LONG = 4
 
 
 def check_contract(
-    model: Model, configuration: Any, artifact: Artifact, session: ExecuTorchSession, *, unquantized_bytes: int
+    model: Model, configuration: Any, generation: Any, artifact: Artifact, session: ExecuTorchSession, *, unquantized_bytes: int
 ) -> Check:
     """Compare a program with the registry row, the model's configuration and the export configuration.
 
     Args:
         configuration: The transformers configuration of the checkpoint: the independent source of what the constant
             methods must say.
+        generation: Its generation configuration, whose special tokens are those that ``generate`` would use.
         unquantized_bytes: Size of the checkpoint's linear and embedding weights in fp32.
     """
     wrong: list[str] = []
-    constants = expected_constants(configuration, artifact)
+    constants = expected_constants(configuration, generation, artifact)
     for name, expected in constants.items():
         found = session.constant(name) if name in session.methods else None
         if found != expected:
@@ -44,7 +45,7 @@ def check_contract(
     )
 
 
-def expected_constants(configuration: Any, artifact: Artifact) -> Mapping[str, Any]:
+def expected_constants(configuration: Any, generation: Any, artifact: Artifact) -> Mapping[str, Any]:
     """The constant methods that a causal language model must have, from its own configuration."""
     text = configuration.get_text_config()
     config = artifact.config
@@ -60,10 +61,16 @@ def expected_constants(configuration: Any, artifact: Artifact) -> Mapping[str, A
         "use_sdpa_with_kv_cache": config.use_custom_sdpa,
         "enable_dynamic_shape": config.dynamic_shapes,
     }
-    if text.bos_token_id is not None:
-        expected["get_bos_id"] = text.bos_token_id
-    if text.eos_token_id is not None:
-        eos = text.eos_token_id
+    bos, eos = (
+        text_id if generation_id is None else generation_id
+        for generation_id, text_id in (
+            (generation.bos_token_id, text.bos_token_id),
+            (generation.eos_token_id, text.eos_token_id),
+        )
+    )
+    if bos is not None:
+        expected["get_bos_id"] = bos
+    if eos is not None:
         expected["get_eos_ids"] = list(eos) if isinstance(eos, (list, tuple)) else [eos]
     return expected
 

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from conformance.generate import Generation
 from conformance.record import Check
 
+LARGEST_TIE = 0.25
+"""Margin above which no logit error makes a choice a toss-up, in logits; half of what a twin must have."""
+
 
 @dataclass(frozen=True)
 class TokenComparison:
@@ -27,12 +30,13 @@ def compare_tokens(reference: Generation, candidate: Generation, *, tie: float) 
     """Compare two generations of one prompt.
 
     Args:
-        tie: Margin up to which a choice is a toss-up, in logits; twice the logit error that the cell may have.
+        tie: Margin up to which a choice is a toss-up, in logits: twice the cell's logit error, since both candidates may be
+            off by it. It counts up to ``LARGEST_TIE``.
     """
     for index, (first, second) in enumerate(zip(reference.tokens, candidate.tokens, strict=False)):
         if first != second:
             margins = reference.margins[index], candidate.margins[index]
-            return TokenComparison(False, index, *margins, near_tie=all(margin <= tie for margin in margins))
+            return TokenComparison(False, index, *margins, near_tie=all(margin <= min(tie, LARGEST_TIE) for margin in margins))
     if len(reference.tokens) != len(candidate.tokens):
         return TokenComparison(False, min(len(reference.tokens), len(candidate.tokens)), None, None, near_tie=False)
     return TokenComparison(True, None, None, None, near_tie=False)

@@ -89,6 +89,9 @@ def render_support(records: Sequence[Record]) -> str:
         by_model.setdefault(record.model, []).append(record)
     for name, model in registry.models().items():
         parts.append(_model_section(model, by_model.get(name, [])))
+    strangers = sorted(record.cell for record in records if record.model not in registry.models())
+    if strangers:
+        parts.append("## Not in the registry\n\n" + "\n".join(f"- `{cell}`" for cell in strangers))
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance.sessions.protocol import check_call
+from conformance.sessions.protocol import SessionError, check_call
 
 
 class EagerSession:
@@ -41,7 +41,9 @@ class EagerSession:
     @torch.inference_mode()
     def _call(self, tokens: Tensor) -> Tensor:
         output = self.model(input_ids=tokens, past_key_values=self._cache, use_cache=True)
-        self._cache = output.past_key_values
+        self._cache = getattr(output, "past_key_values", None)
+        if self._cache is None:
+            raise SessionError(f"{type(self.model).__name__} keeps no KV cache; only models with attention caches can be run.")
         self._fed += tokens[0].tolist()
         logits: Tensor = output.logits[0].float()
         return logits

@@ -1,6 +1,9 @@
 """Whatever a cell's child does, its record says what and where, and the other cells' results stand."""
 
 import os
+import subprocess
+import sys
+import threading
 import time
 
 import psutil
@@ -10,7 +13,7 @@ from conformance.expectations import KnownFailure
 from conformance.matrix import Cell
 from conformance.record import read
 from conformance.trail import CellRequest
-from conformance.worker import Limits, Runner, run_isolated
+from conformance.worker import InterruptedRunError, Limits, Runner, run_isolated
 from zoo.models.gemma3 import GEMMA3_270M
 
 CELL = "xnnpack-fp32"
@@ -94,3 +97,43 @@ def test_a_known_death_is_a_known_failure(tmp_path, monkeypatch):
     record = Runner(tmp_path).record(Cell(GEMMA3_270M, CELL), (known,))
     assert record.status == "known_failure"
     assert "the test kills it" in record.reason
+
+
+def test_a_run_that_is_stopped_records_nothing_untrue(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "conformance.worker.run_isolated",
+        lambda request, limits: run_isolated(request, limits=limits, target="tests.faults.cells:hangs"),
+    )
+    runner = Runner(tmp_path)
+    threading.Timer(1.0, runner.stop).start()
+    with pytest.raises(InterruptedRunError):
+        runner.record(Cell(GEMMA3_270M, CELL))
+    with pytest.raises(InterruptedRunError):
+        runner.record(Cell(GEMMA3_270M, "portable-fp32"))
+    assert not runner.records.exists()
+
+
+PARENT = """
+import sys
+from conformance.trail import CellRequest
+from conformance.worker import run_isolated
+if __name__ == "__main__":
+    print("ready", flush=True)
+    run_isolated(CellRequest("gemma3-270m", "xnnpack-fp32", sys.argv[1]), target="tests.faults.cells:hangs")
+"""
+
+
+def test_a_killed_parent_takes_its_children_with_it(tmp_path, request):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": str(request.config.rootpath)}
+    parent = subprocess.Popen([sys.executable, script, tmp_path / "cell"], env=environment, stdout=subprocess.DEVNULL)
+    began = time.monotonic()
+    while not (tmp_path / "cell" / "stages.jsonl").exists() and time.monotonic() - began < 120:
+        time.sleep(0.1)
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert len(children) >= 2
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []

@@ -18,8 +18,10 @@ TOY: Mapping[str, int] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
+    "sliding_window": 16,
 }
-"""Dimensions of a twin that its row does not name. Every width is a multiple of 32, so that group sizes apply."""
+"""Dimensions of a twin that its row does not name, where its configuration class has them and sets them. Every width is a
+multiple of 32, so that group sizes apply; the window is crossed by the tests."""
 
 SHORTEST_CONTINUATION = 16
 """Tokens that a continuation must have at least, to be worth comparing."""
@@ -49,7 +51,8 @@ def _configuration(model: Model, dimensions: Mapping[str, Any], token_ids: Mappi
         configuration = CONFIG_MAPPING[model_type](**values, **token_ids)
     except (TypeError, ValueError) as error:
         raise ZooError(f"model {model.name!r}: {model_type} does not accept its dimensions: {error}") from error
-    ignored = sorted(name for name in values if name not in CONFIG_MAPPING[model_type]().to_dict())
+    default = CONFIG_MAPPING[model_type]()
+    ignored = sorted(name for name in values if name not in {*default.to_dict(), *default.attribute_map})
     if ignored:
         raise ZooError(
             f"model {model.name!r}: {model_type} has no option {', '.join(ignored)}; correct the row in "
@@ -66,7 +69,13 @@ def _toy_dimensions(model: Model) -> dict[str, Any]:
     if model_type not in CONFIG_MAPPING:
         raise unknown("model type", model_type, CONFIG_MAPPING.keys(), hint=f"It is the twin of {model.name!r}.")
     default = CONFIG_MAPPING[model_type]()
-    return {name: value for name, value in TOY.items() if hasattr(default, name)} | dict(model.twin.config)
+    named = {default.attribute_map.get(name, name) for name in model.twin.config}
+    toy = {
+        name: value
+        for name, value in TOY.items()
+        if getattr(default, name, None) is not None and default.attribute_map.get(name, name) not in named
+    }
+    return toy | dict(model.twin.config)
 
 
 def _tokenizer(model: Model) -> Any:
@@ -129,6 +138,7 @@ def build(model: Model, directory: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model.twin.seed)
         network = AutoModelForCausalLM.from_config(configuration, attn_implementation="eager", dtype=torch.float32)
+        _check_windows(model, configuration)
         margin = train(network, samples, name=model.name)
     network.generation_config = GenerationConfig(**_token_ids(fast), do_sample=False)
     network.save_pretrained(directory)
@@ -139,6 +149,19 @@ def build(model: Model, directory: Path) -> None:
         "samples": [{"tokens": sample.tokens, "prompt_length": sample.prompt_length} for sample in samples],
     }
     (directory / "reference.json").write_text(json.dumps(reference))
+
+
+def _check_windows(model: Model, configuration: Any) -> None:
+    """Refuse a sliding window that no sequence of the twin would leave: it would go untested."""
+    from transformers import DynamicCache
+
+    for layer in DynamicCache(config=configuration).layers:
+        window = getattr(layer, "sliding_window", None)
+        if window is not None and 2 * window > model.twin.max_seq_len:
+            raise ZooError(
+                f"model {model.name!r}: a sliding window of {window} is never crossed in {model.twin.max_seq_len} tokens; "
+                "name a smaller one in its row, such as Twin(..., sliding_window=16)."
+            )
 
 
 def build_full(model: Model, directory: Path) -> None:

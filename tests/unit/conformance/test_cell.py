@@ -1,7 +1,9 @@
 """A cell from checkpoint to record, in this process: what ends it becomes a status with a reason."""
 
 import dataclasses
+import json
 import os
+import shutil
 
 import pytest
 
@@ -41,6 +43,40 @@ def test_a_twin_that_cannot_be_built_fails_at_its_stage(run, tmp_path):
     assert (record.status, record.failure.stage, record.failure.kind) == ("fail", "resolve", "ZooError")
     assert "Did you mean" in record.reason
     assert Trail.read(tmp_path).current == "resolve"
+
+
+def checkpoint(tmp_path, source, **generation):
+    """A copy of a twin that is no twin any more: a local checkpoint with another generation configuration."""
+    place = shutil.copytree(source, tmp_path / "local")
+    (place / "reference.json").unlink()
+    path = place / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **generation}))
+    return place
+
+
+def test_a_local_checkpoint_may_end_texts_with_several_tokens(tmp_path, gemma3_twin):
+    place = checkpoint(tmp_path, gemma3_twin, eos_token_id=[1, 0])
+    request = CellRequest("gemma3-270m", "portable-fp32", os.fspath(tmp_path), scale=str(place), max_seq_len=48)
+    record = run_cell(request)
+    assert (record.status, record.reason) == ("pass", "")
+    assert record.checks["contract"].metrics["constants"]["get_eos_ids"] == [1, 0]
+    assert record.max_seq_len == 48
+
+
+@pytest.mark.parametrize(
+    ("model", "length", "says"),
+    [
+        ("qwen3-0.6b", 48, "is a gemma3_text, and qwen3-0.6b is a qwen3"),
+        ("gemma3-270m", 257, "max_seq_len 257 exceeds the model's context of 256"),
+    ],
+    ids=("another architecture", "too long"),
+)
+def test_a_checkpoint_that_is_not_what_was_asked_for_is_refused(tmp_path, gemma3_twin, model, length, says):
+    place = checkpoint(tmp_path, gemma3_twin)
+    request = CellRequest(model, "portable-fp32", os.fspath(tmp_path), scale=str(place), max_seq_len=length)
+    record = run_cell(request)
+    assert (record.status, record.failure.stage) == ("fail", "baseline")
+    assert says in record.reason
 
 
 def test_a_sound_cell_passes_every_check(run, artifact):

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from conformance.errors import ConformanceError
 from conformance.expectations import KnownFailure, apply
 from conformance.record import Check, Failure
 from conformance.suite import discover
@@ -139,3 +140,45 @@ def test_expectations_are_found_in_the_test_file_of_the_family_for_that_model_on
 
 def test_a_family_without_a_test_file_has_no_expectations(tmp_path):
     assert discover(GEMMA3_270M, tmp_path) == ()
+
+
+def test_every_check_that_does_not_hold_has_to_be_known(make_record):
+    checks = {
+        "logits": Check(status="fail", message="max abs logit error 2.0"),
+        "tokens": Check(status="fail", message="prompt 0 diverges at token 3"),
+        "latency": Check(status="pass", message="diverges at token 3"),
+    }
+    record = make_record(status="fail", checks=checks, reason="logits: ...; tokens: ...")
+    tokens = known(stage="compare", error="diverges at token 3")
+    assert apply(record, [tokens], today=TODAY).status == "fail"
+    both = [tokens, known(stage="compare", error="^logits: max abs")]
+    assert apply(record, both, today=TODAY).status == "known_failure"
+    expired = [tokens, known(stage="compare", error="^logits: max abs", until="2026-11-20")]
+    assert apply(record, expired, today=TODAY).status == "fail"
+
+
+def test_what_proves_nothing_is_never_known(make_record):
+    checks = {"tokens": Check(status="inconclusive", message="proves nothing")}
+    record = make_record(status="inconclusive", checks=checks, reason="tokens: proves nothing")
+    assert apply(record, [known(stage="compare", error="proves nothing")], today=TODAY).status == "inconclusive"
+
+
+def test_an_error_that_excuses_everything_is_refused():
+    with pytest.raises(ValueError, match="an empty one excuses all"):
+        known(error="")
+
+
+def test_a_known_failure_of_a_configuration_that_is_never_run_is_refused(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "test_gemma3.py").write_text(
+        "from conformance import KnownFailure, ModelConformance\n"
+        "from zoo.models.gemma3 import GEMMA3_270M\n"
+        "class TestIt(ModelConformance):\n"
+        "    model = GEMMA3_270M\n"
+        "    known_failures = (KnownFailure('xnnpack-fp32-static', stage='lower', error='x', cause='y'),)\n"
+    )
+    with pytest.raises(ConformanceError, match="a configuration that is never run"):
+        discover(GEMMA3_270M, tmp_path)
+    (tmp_path / "models" / "test_gemma3.py").write_text("import nonsense_that_is_not_there\n")
+    with pytest.raises(ConformanceError, match=r"test_gemma3\.py cannot be imported: ModuleNotFoundError"):
+        discover(GEMMA3_270M, tmp_path)

@@ -168,5 +168,5 @@ def test_random_weights_are_judged_by_relative_error_not_by_agreement():
     assert swapped.top1 == 0.0
     assert logits.judge_quantized(swapped).status == "fail"
     assert logits.judge_quantized(swapped, trained=False).status == "pass"
-    assert logits.judge_quantized(logits.compare_logits(reference, reference * 1.06), trained=False).status == "fail"
+    assert logits.judge_quantized(logits.compare_logits(reference, reference * 1.2), trained=False).status == "fail"
     assert logits.judge_quantized(logits.compare_logits(reference, reference * math.nan), trained=False).status == "fail"

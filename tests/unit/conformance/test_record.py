@@ -2,13 +2,25 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conformance.errors import ConformanceError
-from conformance.record import STAGES, Check, Failure, GenerationRecord, StageRecord, append, read, write
+from conformance.record import (
+    STAGES,
+    Check,
+    Failure,
+    GenerationRecord,
+    StageRecord,
+    append,
+    check_mergeable,
+    merge,
+    read,
+    write,
+)
 
 
 @given(text=st.text())
@@ -146,3 +158,27 @@ def test_a_missing_file_is_an_error_that_says_what_makes_it(tmp_path):
 def test_the_furthest_stage_is_the_last_in_order_whatever_order_they_ended_in(make_record, names):
     record = make_record(stages=[StageRecord(name=name, seconds=1) for name in sorted(names)])
     assert record.furthest_stage == max(names, key=STAGES.index, default=None)
+
+
+def test_two_writers_of_one_file_keep_each_others_records(tmp_path, make_record):
+    path = tmp_path / "records.jsonl"
+    names = [f"model-{index}" for index in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda name: merge(path, [make_record(model=name)]), names))
+    assert sorted(found.model for found in read(path)) == sorted(names)
+    merge(path, [make_record(model="model-3", reason="again")])
+    assert {found.model: found.reason for found in read(path)}["model-3"] == "again"
+    assert len(read(path)) == 12
+
+
+def test_records_that_cannot_be_kept_are_refused_before_the_work(tmp_path, make_record):
+    with pytest.raises(ConformanceError, match="cannot write the records"):
+        check_mergeable(tmp_path, scale="twin")
+    path = tmp_path / "records.jsonl"
+    check_mergeable(path, scale="twin")
+    merge(path, [make_record(scale="full")])
+    with pytest.raises(ConformanceError, match="holds records of scale full"):
+        check_mergeable(path, scale="twin")
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConformanceError, match="is no file of records"):
+        read(path)

@@ -86,3 +86,19 @@ def test_a_checkpoint_that_cannot_be_loaded_is_named(tmp_path, config):
 def test_a_task_without_a_wrapper_is_refused(smollm2, tmp_path):
     with pytest.raises(ExportError, match=r"unknown task 'text-generatoin'\. Did you mean 'text-generation'\?"):
         export(smollm2, ExportConfig(max_seq_len=16), tmp_path, task="text-generatoin")
+
+
+def test_weights_that_the_checkpoint_does_not_have_are_never_made_up(smollm2, tmp_path):
+    import shutil
+
+    place = shutil.copytree(smollm2, tmp_path / "checkpoint")
+    configuration = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**configuration, "num_hidden_layers": 3}))
+    with pytest.raises(ExportError, match=r"does not have 9 of the weights .*model\.layers\.2\..*would be random"):
+        export(place, ExportConfig(max_seq_len=16), tmp_path / "out")
+
+
+def test_a_directory_that_cannot_be_written_is_refused_before_the_work(smollm2, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="cannot write to"):
+        export(smollm2, ExportConfig(max_seq_len=16), tmp_path / "file" / "out", on_stage=lambda *_: pytest.fail("began"))

@@ -134,4 +134,4 @@ def test_what_the_hub_refuses_is_said_clearly(hub, tmp_path, name, says):
 def test_a_hub_out_of_reach_is_said_clearly(tmp_path):
     said = download("http://127.0.0.1:9", "someone/tiny", tmp_path)
     assert said.startswith("refused: cannot download 'someone/tiny'")
-    assert "--scale twin" in said
+    assert "a local checkpoint directory" in said

@@ -1,4 +1,6 @@
 import dataclasses
+import re
+import sys
 
 import pytest
 
@@ -82,3 +84,29 @@ def test_values_are_frozen():
         GEMMA3_270M.twin.config["head_dim"] = 1
     assert Prompt("a") == Prompt("a")
     assert Twin("llama", head_dim=16) == Twin("llama", head_dim=16) != Twin("llama", head_dim=32)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def :", "cannot be imported: SyntaxError"),
+        ("from zoo.model import Model\nModel(nmae=1)", "cannot be imported: TypeError"),
+        ("import dataclasses\nfrom zoo.registry import register\nfrom zoo.models.gemma3 import GEMMA3_270M\n"
+         "register(dataclasses.replace(GEMMA3_270M, name='stray'))", "says family='gemma3'; say 'stray'"),
+        ("import dataclasses\nfrom zoo.registry import register\nfrom zoo.models.gemma3 import GEMMA3_270M\n"
+         "register(dataclasses.replace(GEMMA3_270M, name='a/b'))", "'a/b' cannot name a model"),
+    ],
+    ids=("syntax", "field", "family", "name"),
+)  # fmt: skip
+def test_a_model_file_with_a_mistake_is_named(monkeypatch, tmp_path, text, says):
+    import zoo.models
+
+    (tmp_path / "stray.py").write_text(text)
+    monkeypatch.setattr(zoo.models, "__path__", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "zoo.models.stray", raising=False)
+    registry._discover.cache_clear()
+    with pytest.raises(ZooError, match=re.escape(says)):
+        registry.models()
+    monkeypatch.undo()
+    registry._discover.cache_clear()
+    assert "stray" not in registry.models()

@@ -96,3 +96,12 @@ def test_hashes_cover_names_and_bytes(tmp_path):
     after = directory_sha256(tmp_path), source_sha256([tmp_path])
     assert before[0] != after[0]
     assert before[1] != after[1]
+
+
+def test_what_a_killed_process_left_is_cleared_away(store):
+    left = store.directory / "making-k"
+    left.mkdir(parents=True)
+    (left / "half").write_text("written")
+    entry, _ = store.get_or_make("k", maker())
+    assert not left.exists()
+    assert not (entry / "half").exists()

@@ -98,8 +98,9 @@ def test_margins_are_negative_where_another_token_leads(directory):
         (Twin("llama", slidng_window=4), "no option slidng_window"),
         (Twin("llama", max_seq_len=12), "leaves only"),
         (Twin("llama", max_seq_len=4096), "fills 4096 tokens"),
+        (Twin("mistral", sliding_window=40), "a sliding window of 40 is never crossed in 64 tokens"),
     ],
-    ids=("model type", "option", "too short", "too long"),
+    ids=("model type", "option", "too short", "too long", "window"),
 )
 def test_a_row_that_cannot_be_built_is_refused(twin, says, tmp_path):
     with pytest.raises(ZooError, match=says):
@@ -117,3 +118,19 @@ def test_the_key_of_a_twin_depends_on_its_texts():
     other = dataclasses.replace(GEMMA3_270M, prompts=("Are seals friendly?", "How is bread made?"))
     assert spec(other) != spec(GEMMA3_270M)
     json.dumps(spec(GEMMA3_270M))
+
+
+def test_a_window_that_the_row_does_not_name_is_small_enough_to_be_crossed(tmp_path):
+    from transformers import AutoConfig
+
+    builder.build(dataclasses.replace(QWEN3_0_6B, name="windowed", twin=Twin("mistral")), tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path).sliding_window == 16
+
+
+@pytest.mark.parametrize("twin", [Twin("gpt2"), Twin("gpt2", n_embd=96, n_layer=1)], ids=("toy", "own names"))
+def test_an_architecture_with_names_of_its_own_can_be_built(tmp_path, twin):
+    from transformers import AutoConfig
+
+    builder.build(dataclasses.replace(QWEN3_0_6B, name="own-names", twin=twin), tmp_path)
+    configuration = AutoConfig.from_pretrained(tmp_path)
+    assert (configuration.n_embd, configuration.n_layer) == (twin.config.get("n_embd", 64), twin.config.get("n_layer", 2))
