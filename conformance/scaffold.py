@@ -62,6 +62,8 @@ def new_family(root: Path, family: str, *, model_type: str | None, name: str | N
         raise ConformanceError(f"{family!r} cannot name a family: use lower-case letters, digits and _, such as 'olmo2'.")
     kind = model_type or family
     decoders = [known for known in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if known in CONFIG_MAPPING]
+    if kind in CONFIG_MAPPING and kind not in decoders:
+        raise ConformanceError(f"{kind!r} is no causal language model, and only those can be added so far.")
     if kind not in decoders:
         raise unknown("model type", kind, decoders, hint="Give the configuration's model_type with --model-type.")
     row = name or family.replace("_", "-")

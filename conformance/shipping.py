@@ -133,7 +133,13 @@ def generate_text(
     from conformance.generate import generate
     from conformance.sessions.executorch import ExecuTorchSession
 
-    coder: Any = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True)
+    try:
+        prompt.encode()
+        coder: Any = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True)
+    except UnicodeEncodeError as error:
+        raise ConformanceError(f"the prompt is no valid text: {error.reason} at character {error.start}.") from error
+    except Exception as error:
+        raise ConformanceError(f"cannot read the tokenizer in {place}: {type(error).__name__}: {error}") from error
     session = ExecuTorchSession(program, threads=threads)
     loaded = time.perf_counter()
     ids = coder(prompt)["input_ids"]
