@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _runner(config: pytest.Config) -> Runner:
-    """The runner of this session, made when the first cell is run; pytest-xdist's workers share one directory."""
+    """The runner of this pytest run, made when the first cell is run; pytest-xdist's workers share one directory."""
     if _RUNNER not in config.stash:
         base = Path(config.rootpath) / ".zoo"
         worker = getattr(config, "workerinput", None)
@@ -77,7 +77,7 @@ def _runner(config: pytest.Config) -> Runner:
 
 
 def _run_directory(config: pytest.Config) -> Path | None:
-    """Where the records of this session are, if any cell was run."""
+    """Where the records of this pytest run are, if any cell was run."""
     if _RUNNER in config.stash:
         return config.stash[_RUNNER].directory
     session = config.pluginmanager.getplugin("dsession")
