@@ -71,6 +71,8 @@ def run(model: Model, request: CellRequest, trail: Trail, record: Record) -> Non
     torch.set_num_threads(request.threads)
     with trail.stage("resolve"):
         checkpoint = resolve(model, request.scale)
+        if request.scale == "hub":
+            record.revision = checkpoint.name  # a snapshot is named by its commit, whether the row pins one or not
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
     with trail.stage("baseline"):
         eager_model = load_model(checkpoint)

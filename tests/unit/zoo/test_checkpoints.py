@@ -51,6 +51,7 @@ def test_published_dimensions_come_with_seeded_random_weights(monkeypatch, tmp_p
 class Hub(http.server.BaseHTTPRequestHandler):
     """A stand-in for the model hub: one small repository, and none other."""
 
+    COMMIT = "0" * 39 + "1"
     FILES: ClassVar = {
         "config.json": b'{"model_type": "llama"}',
         "model.safetensors": b"weights",
@@ -64,7 +65,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.answer(body=False)
 
     def answer(self, *, body):
-        commit = "0" * 39 + "1"
+        commit = self.COMMIT
         parts = self.path.split("?")[0].strip("/").split("/")
         if parts[:4] == ["api", "models", "someone", "tiny"]:
             listing = [{"rfilename": name} for name in self.FILES]
@@ -110,7 +111,7 @@ def download(endpoint, name, cache):
     """Run a download in a process of its own: the hub client reads its endpoint when it is imported."""
     code = (
         "import sys; from zoo.checkpoints import download; from zoo.errors import ZooError\n"
-        "try: print(*sorted(p.name for p in download(sys.argv[1]).iterdir()))\n"
+        "try: place = download(sys.argv[1]); print(place.name, *sorted(p.name for p in place.iterdir()))\n"
         "except ZooError as error: print('refused:', error)"
     )
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1"}
@@ -120,8 +121,8 @@ def download(endpoint, name, cache):
     ).stdout
 
 
-def test_a_download_brings_weights_and_no_code(hub, tmp_path):
-    assert download(hub, "someone/tiny", tmp_path).split() == ["config.json", "model.safetensors"]
+def test_a_download_brings_weights_and_no_code_in_a_directory_named_by_its_commit(hub, tmp_path):
+    assert download(hub, "someone/tiny", tmp_path).split() == [Hub.COMMIT, "config.json", "model.safetensors"]
 
 
 @pytest.mark.parametrize(
