@@ -35,8 +35,6 @@ from zoo import registry
 RUN_CELL = "conformance.cell:run_cell"
 POLL_SECONDS = 0.05
 _server = threading.Lock()
-_live: set[Any] = set()
-"""Children that are running."""
 
 
 class InterruptedRunError(Exception):
@@ -90,13 +88,16 @@ def _die_with_the_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_isolated(request: CellRequest, *, limits: Limits | None = None, target: str = RUN_CELL) -> Record:
+def run_isolated(
+    request: CellRequest, *, limits: Limits | None = None, target: str = RUN_CELL, stop: threading.Event | None = None
+) -> Record:
     """Run one cell in a child process and return what became of it. Never raises for what the child did.
 
     Args:
         request: The cell; its directory is made.
         limits: Time and memory.
         target: What the child calls with the request: ``module:function`` returning a ``Record``.
+        stop: Set by another thread to end the child.
     """
     limits = limits or Limits()
     directory = Path(request.directory)
@@ -106,23 +107,21 @@ def run_isolated(request: CellRequest, *, limits: Limits | None = None, target: 
     with _server:
         process = _context().Process(target=_child, args=(target, request), daemon=True)
         process.start()
-        _live.add(process)
     try:
-        ended = _watch(process, limits)
+        ended = _watch(process, limits, stop)
     except BaseException:
         process.kill()
         raise
     finally:
         process.join()
-        _live.discard(process)
     result = directory / "record.json"
     if ended is None and process.exitcode == 0 and result.is_file():
         return Record.model_validate_json(result.read_text(encoding="utf-8"))
     return _obituary(request, directory, process.exitcode, ended)
 
 
-def _watch(process: Any, limits: Limits) -> tuple[str, str] | None:
-    """Wait for a child; end it when it exceeds a limit.
+def _watch(process: Any, limits: Limits, stop: threading.Event | None) -> tuple[str, str] | None:
+    """Wait for a child; end it when it exceeds a limit, or when it is to stop.
 
     Returns:
         Status and message of the limit it exceeded, if any.
@@ -141,7 +140,7 @@ def _watch(process: Any, limits: Limits) -> tuple[str, str] | None:
             used = handle.memory_info().rss
             if ended is None and used > allowed:
                 ended = ("oom", f"used {used / 2**20:.0f} MiB, more than the {allowed / 2**20:.0f} MiB allowed")
-        if ended is not None:
+        if ended is not None or (stop is not None and stop.is_set()):
             process.kill()
     return ended
 
@@ -193,8 +192,6 @@ class Runner:
     def stop(self) -> None:
         """End the cells that are running, without records, and start no other."""
         self._stopped.set()
-        for process in list(_live):
-            process.kill()
 
     def record(self, cell: Cell, known: tuple[KnownFailure, ...] = ()) -> Record:
         """The record of a cell, which is run if this run has not done so yet."""
@@ -207,7 +204,7 @@ class Runner:
             request = CellRequest(cell.model.name, cell.configuration, os.fspath(place), **self.options)
             if self._stopped.is_set():
                 raise InterruptedRunError(cell.name)
-            ran = run_isolated(request, limits=self.limits)
+            ran = run_isolated(request, limits=self.limits, stop=self._stopped)
             if self._stopped.is_set():
                 raise InterruptedRunError(cell.name)
             found = apply(ran, known)

@@ -62,7 +62,7 @@ def test_a_hung_child_is_gone_afterwards(tmp_path):
 def test_the_other_cells_results_stand(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "conformance.worker.run_isolated",
-        lambda request, limits: run_isolated(
+        lambda request, limits, stop: run_isolated(
             request,
             limits=limits,
             target="tests.faults.cells:" + ("is_killed" if request.configuration == CELL else "passes"),
@@ -77,7 +77,7 @@ def test_the_other_cells_results_stand(tmp_path, monkeypatch):
 def test_a_cell_runs_once_a_run_whoever_asks(tmp_path, monkeypatch):
     calls = []
 
-    def once(request, limits):
+    def once(request, limits, stop):
         calls.append(request.name)
         return run_isolated(request, limits=limits, target="tests.faults.cells:passes")
 
@@ -91,7 +91,7 @@ def test_a_cell_runs_once_a_run_whoever_asks(tmp_path, monkeypatch):
 def test_a_known_death_is_a_known_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "conformance.worker.run_isolated",
-        lambda request, limits: run_isolated(request, limits=limits, target="tests.faults.cells:is_killed"),
+        lambda request, limits, stop: run_isolated(request, limits=limits, stop=stop, target="tests.faults.cells:is_killed"),
     )
     known = KnownFailure(CELL, stage="lower", error="SIGKILL", cause="the test kills it")
     record = Runner(tmp_path).record(Cell(GEMMA3_270M, CELL), (known,))
@@ -102,7 +102,7 @@ def test_a_known_death_is_a_known_failure(tmp_path, monkeypatch):
 def test_a_run_that_is_stopped_records_nothing_untrue(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "conformance.worker.run_isolated",
-        lambda request, limits: run_isolated(request, limits=limits, target="tests.faults.cells:hangs"),
+        lambda request, limits, stop: run_isolated(request, limits=limits, stop=stop, target="tests.faults.cells:hangs"),
     )
     runner = Runner(tmp_path)
     threading.Timer(1.0, runner.stop).start()
