@@ -15,7 +15,7 @@ from conformance.sessions.protocol import GenerationSession, SessionError
 
 RELATIVE_ERROR_FED = 0.02
 """Largest relative error at a position between two ways of feeding one quantized program. Activations are quantized for each
-token by itself: another way of feeding may flip a rounding, no more. Measured on the first three twins: below 1e-5."""
+token by itself: another way of feeding may flip a rounding, no more. Measured on the first three twins: up to 4.4e-3."""
 SEED = 20261121
 RANDOM_CHUNKINGS = 3
 EVERY_LENGTH = 64
