@@ -209,6 +209,13 @@ def _refusal(session: GenerationSession, tokens: Tensor) -> str | None:
     return None
 
 
+def another(sequences: Sequence[Sequence[int]]) -> list[int]:
+    """A sequence that is not the one ``fill`` begins with: of the shortest ones the last, where ``fill`` takes the first of
+    the longest."""
+    shortest: Sequence[int] = min(reversed(sequences), key=len)
+    return list(shortest)
+
+
 def fill(sequences: Sequence[Sequence[int]], length: int) -> list[int]:
     """A sequence of exactly ``length`` tokens: the longest one, continued by the others."""
     ordered = sorted(sequences, key=len, reverse=True)

@@ -9,7 +9,7 @@ import json
 import pytest
 import torch
 
-from conformance.compare.cache_state import check_cache_state, fill
+from conformance.compare.cache_state import another, check_cache_state, fill
 from conformance.compare.contract import realised
 from conformance.compare.logits import compare_logits, judge_exact, judge_quantized
 from conformance.compare.tokens import compare_tokens, judge_tokens
@@ -68,7 +68,7 @@ def reference(gemma3_twin, quantized):
     samples = json.loads((gemma3_twin / "reference.json").read_text())["samples"]
     sequences = [sample["tokens"] for sample in samples]
     eager = EagerSession(load(gemma3_twin, quantized), 64)
-    tokens, other = torch.tensor([fill(sequences, 64)]), torch.tensor([min(sequences, key=len)])
+    tokens, other = torch.tensor([fill(sequences, 64)]), torch.tensor([another(sequences)])
     whole = eager.forward(tokens, 0)
     eager.reset()
     return tokens, whole, other, eager.forward(other, 0), samples[0], eager

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.compare.cache_state import RELATIVE_ERROR_QUANTIZED, check_cache_state, feeds, fill
+from conformance.compare.cache_state import RELATIVE_ERROR_QUANTIZED, another, check_cache_state, feeds, fill
 from conformance.sessions.protocol import SessionError
 
 LENGTH, WINDOW = 16, 4
@@ -188,3 +188,10 @@ def test_fill_repeats_the_sequences_from_the_longest_on(sequences, length):
     found = fill(sequences, length)
     cycle = [token for sequence in sorted(sequences, key=len, reverse=True) for token in sequence]
     assert found == [cycle[index % len(cycle)] for index in range(length)]
+
+
+@pytest.mark.parametrize("sequences", [[[1, 2], [3, 4]], [[1, 2, 3], [4, 5]], [[4, 5], [1, 2, 3]], [[1], [2], [3]]])
+def test_the_other_sequence_is_not_the_one_that_fills_the_cache(sequences):
+    other = another(sequences)
+    assert other in sequences
+    assert fill(sequences, len(other)) != other
