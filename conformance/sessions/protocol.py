@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SessionError(ValueError):
@@ -48,6 +48,8 @@ def check_call(tokens: Tensor, position: int, *, fed: int, max_seq_len: int) -> 
     Raises:
         SessionError: see ``GenerationSession.forward``.
     """
+    import torch  # not above: the command line and pytest's own process need SessionError, and no torch
+
     if tokens.dim() != 2 or tokens.shape[0] != 1 or tokens.shape[1] == 0:
         raise SessionError(f"tokens have the shape {tuple(tokens.shape)}; give [1, n] with at least one token.")
     if tokens.dtype is not torch.int64 or tokens.is_meta:

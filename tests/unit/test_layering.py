@@ -1,6 +1,8 @@
 """Dependencies point one way: conformance -> exporters, conformance -> zoo."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,8 @@ def test_only_sessions_call_the_runtime():
 def test_no_model_type_is_asked_for_outside_of_the_registry():
     sources = [path for package in ("exporters", "conformance") for path in (ROOT / package).rglob("*.py")]
     assert not [path for path in sources if "model_type ==" in path.read_text(encoding="utf-8")]
+
+
+def test_the_command_line_and_pytests_own_process_do_not_load_torch():
+    code = "import sys, conformance.cli, conformance.plugin; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
