@@ -29,7 +29,7 @@ from conformance.sessions.protocol import SessionError
 from exporters.config import ExportConfig
 from exporters.errors import ExportError
 from zoo import registry
-from zoo.checkpoints import SCALES
+from zoo.checkpoints import SCALES, check_scale
 from zoo.errors import ZooError, unknown
 from zoo.model import TASKS
 
@@ -120,8 +120,7 @@ def run(
     chosen = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()))
     if max_seq_len is not None and scale == "twin":
         raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
-    if scale not in SCALES and not Path(scale).is_dir():
-        raise unknown("scale", scale, SCALES, hint="A path of a local checkpoint directory works, too.")
+    check_scale(scale)
     if records is not None:
         store.check_mergeable(records, scale=scale)
     runner = Runner(
@@ -207,13 +206,13 @@ def _style(status: str) -> str:
 
 def _summary(records: Sequence[Record], cells: Sequence[Cell]) -> Table:
     """The support matrix of a run, for a terminal."""
-    found = {record.cell: record for record in records}
+    found = {(record.model, record.configuration): record for record in records}
     ids = list(dict.fromkeys(cell.configuration for cell in cells))
     table = _table("model", *ids, title="support matrix", title_justify="left")
     for name in dict.fromkeys(cell.model.name for cell in cells):
         row = [Text(name)]
         for configuration in ids:
-            record = found.get(f"{name}@{configuration}")
+            record = found.get((name, configuration))
             row.append(_summary_cell(record))
         table.add_row(*row)
     return table

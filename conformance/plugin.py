@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from conformance.matrix import Cell
 from conformance.record import GREEN, GenerationRecord, Record, read
 from conformance.suite import ModelConformance, check_known_failures, generations
 from conformance.worker import Limits, Runner, new_run
-from zoo.checkpoints import SCALES
+from zoo.checkpoints import check_scale
+from zoo.errors import ZooError
 
 _RUNNER = pytest.StashKey[Runner]()
 
@@ -51,9 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
         value = config.getoption(option)
         if not least <= value < 1e6:
             raise pytest.UsageError(f"{option} {value}: give a number from {least} to 1000000.")
-    scale = config.getoption("--scale")
-    if scale not in SCALES and not Path(scale).is_dir():
-        raise pytest.UsageError(f"--scale {scale}: give {', '.join(SCALES)}, or a checkpoint directory.")
+    try:
+        check_scale(config.getoption("--scale"))
+    except ZooError as error:
+        raise pytest.UsageError(str(error)) from error
     config.addinivalue_line("markers", "configurations(*ids): run this test of a model for these configurations only")
     config.addinivalue_line("markers", "quantized: run this test of a model for quantized configurations only")
     if not config.pluginmanager.hasplugin("xdist"):
@@ -105,7 +106,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
     metafunc.parametrize(
         "configuration",
-        [pytest.param(name, marks=pytest.mark.xdist_group(f"{suite.model.name}@{name}")) for name in ids],
+        [pytest.param(name, marks=pytest.mark.xdist_group(Cell(suite.model, name).name)) for name in ids],
         ids=ids,
         scope="class",
     )
@@ -138,10 +139,10 @@ def generation(record: Record) -> list[GenerationRecord]:
     return generations(record)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Iterator[None] | None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     directory = _run_directory(config)
     if directory is None or not (directory / "records.jsonl").is_file():
-        return None
+        return
     found = read(directory / "records.jsonl")
     terminalreporter.section("conformance")
     for record in sorted(found, key=lambda record: record.cell):
@@ -150,7 +151,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Ite
             line if not record.reason else f"{line}: {record.reason.splitlines()[0]}", **_markup(record.status)
         )
     terminalreporter.line(f"records: {directory / 'records.jsonl'}")
-    return None
 
 
 def _markup(status: str) -> dict[str, bool]:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from conformance import latency
 from conformance.artifacts import cached_export
-from conformance.compare.cache_state import check_cache_state, fill
-from conformance.compare.contract import check_contract
+from conformance.compare.cache_state import another, check_cache_state, fill
+from conformance.compare.contract import check_contract, special_tokens
 from conformance.compare.degeneracy import vacuous
 from conformance.compare.logits import MAX_ABS_ERROR, compare_logits, judge_exact, judge_quality, judge_quantized
 from conformance.compare.tokens import TokenComparison, compare_tokens, judge_tokens
@@ -203,7 +203,7 @@ def _answers(session: GenerationSession, reference: Reference, eos: frozenset[in
 
 def _other(reference: Reference) -> Tensor:
     """[1, n] token ids of a sequence that is not the one that fills the cache."""
-    return torch.tensor([min(reference.sequences, key=len)])
+    return torch.tensor([another(reference.sequences)])
 
 
 def _quality(fp32: Answers, found: Answers, *, trained: bool) -> Check:
@@ -255,10 +255,7 @@ def _latency(
 
 
 def _eos_ids(model: Any) -> frozenset[int]:
-    eos = model.generation_config.eos_token_id
-    if eos is None:
-        eos = model.config.get_text_config().eos_token_id
-    return frozenset() if eos is None else frozenset(eos if isinstance(eos, (list, tuple)) else [eos])
+    return frozenset(special_tokens(model.config, model.generation_config)[1])
 
 
 def _window(model: Any) -> int | None:

@@ -34,11 +34,6 @@ class CellRequest:
     max_seq_len: int | None = None
     """Cache length at other scales than ``twin``; 128 when it is not given."""
 
-    @property
-    def name(self) -> str:
-        """``model@configuration``."""
-        return f"{self.model}@{self.configuration}"
-
 
 class Trail:
     """The stages of a cell as they begin and end, on disk, so that the parent knows where a dead child was."""

@@ -22,7 +22,6 @@ from exporters.artifact import ACCOUNT, PROGRAM, Account, Artifact, Delegation, 
 from exporters.config import ExportConfig
 from exporters.errors import ExportError
 
-STAGES = ("quantize", "export", "lower", "emit")
 STACK = ("torch", "transformers", "executorch", "torchao")
 
 

@@ -31,9 +31,19 @@ def resolve(model: Model, scale: str = "twin") -> Path:
         if model.hub_id is None:
             raise ZooError(f"model {model.name!r} has no published checkpoint; use --scale twin or a local directory.")
         return download(model.hub_id, model.revision)
+    check_scale(scale)
+    return check_directory(Path(scale))
+
+
+def check_scale(scale: str) -> None:
+    """Refuse what is neither a scale nor a directory.
+
+    Raises:
+        ZooError: it is neither.
+    """
     directory = Path(scale)
-    if directory.is_dir():
-        return check_directory(directory)
+    if scale in SCALES or directory.is_dir():
+        return
     if "/" in scale or directory.suffix:
         raise ZooError(f"{scale!r} is no directory. Give a checkpoint directory, or a scale: {', '.join(SCALES)}.")
     raise unknown("scale", scale, SCALES, hint="A path of a local checkpoint directory works, too.")

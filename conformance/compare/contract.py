@@ -12,6 +12,8 @@ from zoo.model import Model
 
 _LONG = 4
 """ExecuTorch's ``ScalarType::Long``."""
+_SCALAR_TYPES = {"fp32": 6}
+"""ExecuTorch's ``ScalarType`` of each dtype."""
 
 
 def check_contract(
@@ -60,19 +62,32 @@ def expected_constants(configuration: Any, generation: Any, artifact: Artifact) 
         "use_kv_cache": True,
         "use_sdpa_with_kv_cache": config.use_custom_sdpa,
         "enable_dynamic_shape": config.dynamic_shapes,
+        "get_dtype": _SCALAR_TYPES[config.dtype],
+        "uses_ring_cache": any(layer["kind"] == "ring" for layer in artifact.account.cache),
     }
-    bos, eos = (
-        text_id if generation_id is None else generation_id
-        for generation_id, text_id in (
-            (generation.bos_token_id, text.bos_token_id),
-            (generation.eos_token_id, text.eos_token_id),
-        )
-    )
+    bos, eos = special_tokens(configuration, generation)
     if bos is not None:
         expected["get_bos_id"] = bos
-    if eos is not None:
-        expected["get_eos_ids"] = list(eos) if isinstance(eos, (list, tuple)) else [eos]
+    if eos:
+        expected["get_eos_ids"] = eos
     return expected
+
+
+def special_tokens(configuration: Any, generation: Any) -> tuple[int | None, list[int]]:
+    """The token that begins a text, and those that end one, as ``generate`` would use them.
+
+    Args:
+        configuration: A model's transformers configuration.
+        generation: Its generation configuration, which has the first word.
+    """
+    text = configuration.get_text_config()
+    bos, eos = (
+        getattr(text, name) if getattr(generation, name) is None else getattr(generation, name)
+        for name in ("bos_token_id", "eos_token_id")
+    )
+    if eos is None:
+        return bos, []
+    return bos, list(eos) if isinstance(eos, (list, tuple)) else [eos]
 
 
 def _inputs(artifact: Artifact, session: ExecuTorchSession, vocabulary: int) -> list[str]:

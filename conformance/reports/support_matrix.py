@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.matrix import CONFIGURATIONS
+from conformance.matrix import CONFIGURATIONS, Cell
 from conformance.record import Record, read
 from zoo import registry
 from zoo.model import Model
@@ -41,7 +41,7 @@ def render_matrix(records: Sequence[Record]) -> str:
         if not rows:
             continue
         header = ["Model", *(f"`{name}`" for name in ids)]
-        body = [[f"**{row.name}**", *(_cell(found.get(f"{row.name}@{name}")) for name in ids)] for row in rows]
+        body = [[f"**{row.name}**", *(_cell(found.get(Cell(row, name).name)) for name in ids)] for row in rows]
         blocks.append(f"### {task}\n\n{_table(header, body)}")
     return "\n\n".join([*blocks, _legend(records)]) + "\n"
 

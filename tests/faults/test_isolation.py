@@ -78,14 +78,14 @@ def test_a_cell_runs_once_a_run_whoever_asks(tmp_path, monkeypatch):
     calls = []
 
     def once(request, limits, stop):
-        calls.append(request.name)
+        calls.append((request.model, request.configuration))
         return run_isolated(request, limits=limits, target="tests.faults.cells:passes")
 
     monkeypatch.setattr("conformance.worker.run_isolated", once)
     cell = Cell(GEMMA3_270M, CELL)
     first = Runner(tmp_path).record(cell)
     assert Runner(tmp_path).record(cell) == first
-    assert calls == [cell.name]
+    assert calls == [(cell.model.name, cell.configuration)]
 
 
 def test_a_known_death_is_a_known_failure(tmp_path, monkeypatch):
