@@ -83,6 +83,8 @@ class Account(_Schema):
     checkpoint_sha256: str
     versions: dict[str, str]
     stages: list[StageTime]
+    accelerations: list[str]
+    """Those of ``exporters.lowering`` that were applied."""
     file: ProgramFile
     constant_methods: dict[str, Any]
     cache: list[dict[str, Any]]

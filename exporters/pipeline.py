@@ -21,6 +21,7 @@ from typing import Any
 from exporters.artifact import ACCOUNT, PROGRAM, Account, Artifact, Delegation, ProgramFile, Realised, StageTime, sha256
 from exporters.config import ExportConfig
 from exporters.errors import ExportError
+from exporters.lowering import lowering
 
 STACK = ("torch", "transformers", "executorch", "torchao")
 
@@ -88,12 +89,25 @@ def load_model(checkpoint: Path, *, attention: str = "eager") -> Any:
     return model.eval().requires_grad_(False)
 
 
+@dataclasses.dataclass(frozen=True)
+class Traced:
+    """A model as ``torch.export`` sees it, ready to be lowered."""
+
+    programs: dict[str, Any]
+    """Method: its ``torch.export.ExportedProgram``."""
+    constant_methods: dict[str, Any]
+    max_seq_len: int
+    cache: list[dict[str, Any]]
+    """Kind, capacity and window of each cache layer."""
+
+
 def export(
     checkpoint: str | os.PathLike[str],
     config: ExportConfig,
     output: str | os.PathLike[str],
     *,
     task: str = "text-generation",
+    stock_lowering: bool = False,
     on_stage: OnStage | None = None,
 ) -> Artifact:
     """Export a checkpoint to ``output/model.pte`` and write ``output/export.json`` beside it.
@@ -103,6 +117,7 @@ def export(
         config: What is asked for.
         output: A directory; it is made if needed. Files of the same names are replaced.
         task: A key of ``exporters.wrappers.TASKS``.
+        stock_lowering: Lower as upstream does, without ``exporters.lowering``: the same bytes, later.
         on_stage: Told of each stage as it begins and ends.
 
     Returns:
@@ -112,52 +127,31 @@ def export(
         ExportError: an option cannot be honoured for this model, or the checkpoint cannot be loaded.
         Exception: whatever torch.export or ExecuTorch raise; ``on_stage`` has named the stage.
     """
-    # Registers the custom operators and the quantized kernels with torch and with the runtime.
-    import executorch.extension.llm.custom_ops.custom_ops
-    import executorch.kernels.quantized  # noqa: F401
     import torch
-    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
 
-    from exporters import recipes
     from exporters.quantize import quantize
-    from exporters.wrappers import TASKS, wrap
+    from exporters.wrappers import TASKS
 
+    register_operators()
     source, target = Path(checkpoint), Path(output)
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExportError(f"cannot write to {target}: {error.strerror}. Name a directory that can be written.") from error
     clock = StageClock(on_stage)
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), lowering(stock=stock_lowering) as accelerations:
         warnings.simplefilter("ignore")
         with clock.stage("quantize"):
             model = load_model(source)
             quantization = quantize(model, config)
         with clock.stage("export"):
-            wrapper = wrap(model, task, config)
-            exported = {
-                name: torch.export.export(
-                    method.module, method.example_inputs, dynamic_shapes=method.dynamic_shapes, strict=False
-                )
-                for name, method in wrapper.methods().items()
-            }
-        constants = dict(wrapper.constant_methods())
+            traced = trace(model, task, config)
         with clock.stage("lower"):
-            for exported_program in exported.values():
-                for apply in recipes.passes(config):
-                    apply(exported_program)
-            edge = to_edge_transform_and_lower(
-                exported,
-                partitioner=recipes.partitioners(config),
-                constant_methods=constants,
-                # llama::* are not core ATen operators, and XNNPACK takes no dim-order operators (executorch 1.4.1).
-                compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
-            )
-            delegation = _delegation(edge, list(exported))
-            group_sizes = _linear_group_sizes(edge, list(exported))
+            edge = lower(traced, config)
+            delegation = _delegation(edge, list(traced.programs))
+            group_sizes = _linear_group_sizes(edge, list(traced.programs))
         with clock.stage("emit"):
-            # Fusing turns dequantize + embedding into the quantized embedding kernel.
-            emitted = edge.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=config.quantized))
+            emitted = emit(edge, config)
             program = target / PROGRAM
             partial = program.with_suffix(".partial")
             with partial.open("wb") as file:
@@ -169,21 +163,22 @@ def export(
         model_type=model.config.model_type,
         task=task,
         wrapper=TASKS[task],
-        methods=sorted(exported),
+        methods=sorted(traced.programs),
         configuration_id=config.id,
         configuration=config.to_mapping(),
-        max_seq_len=wrapper.max_seq_len,
+        max_seq_len=traced.max_seq_len,
         checkpoint_sha256=checkpoint_sha256(source),
         versions={package: importlib.metadata.version(package) for package in STACK},
         stages=clock.times,
+        accelerations=list(accelerations),
         file=ProgramFile(name=PROGRAM, bytes=program.stat().st_size, sha256=sha256(program)),
-        constant_methods=constants,
-        cache=wrapper.cache_report(),
+        constant_methods=traced.constant_methods,
+        cache=traced.cache,
         delegation=delegation,
         quantization=json.loads(json.dumps(dataclasses.asdict(quantization))),
         realised=Realised(
-            operators=sorted({operator.name for name in exported for operator in plan[name].operators}),
-            backends=sorted({delegate.id for name in exported for delegate in plan[name].delegates}),
+            operators=sorted({operator.name for name in traced.programs for operator in plan[name].operators}),
+            backends=sorted({delegate.id for name in traced.programs for delegate in plan[name].delegates}),
             linear_group_sizes=group_sizes,
         ),
     )
@@ -191,6 +186,60 @@ def export(
     scratch.write_text(account.model_dump_json(indent=1), encoding="utf-8")
     scratch.replace(target / ACCOUNT)
     return Artifact(target, account)
+
+
+def register_operators() -> None:
+    """Make the custom operators and the quantized kernels known to torch and to the runtime."""
+    import executorch.extension.llm.custom_ops.custom_ops
+    import executorch.kernels.quantized  # noqa: F401
+
+
+def trace(model: Any, task: str, config: ExportConfig) -> Traced:
+    """Wrap a model, quantized as the configuration asks, and run ``torch.export`` on each method."""
+    import torch
+
+    from exporters.wrappers import wrap
+
+    wrapper = wrap(model, task, config)
+    programs = {
+        name: torch.export.export(method.module, method.example_inputs, dynamic_shapes=method.dynamic_shapes, strict=False)
+        for name, method in wrapper.methods().items()
+    }
+    return Traced(programs, dict(wrapper.constant_methods()), wrapper.max_seq_len, wrapper.cache_report())
+
+
+def lower(traced: Traced, config: ExportConfig) -> Any:
+    """Run the recipe's passes and partitioners.
+
+    Returns:
+        An ``executorch.exir.EdgeProgramManager``.
+    """
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    from exporters import recipes
+
+    for program in traced.programs.values():
+        for apply in recipes.passes(config):
+            apply(program)
+    return to_edge_transform_and_lower(
+        traced.programs,
+        partitioner=recipes.partitioners(config),
+        constant_methods=traced.constant_methods,
+        # llama::* are not core ATen operators, and XNNPACK takes no dim-order operators (executorch 1.4.1).
+        compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+    )
+
+
+def emit(edge: Any, config: ExportConfig) -> Any:
+    """Plan memory and serialize.
+
+    Returns:
+        An ``executorch.exir.ExecutorchProgramManager``.
+    """
+    from executorch.exir import ExecutorchBackendConfig
+
+    # Fusing turns dequantize + embedding into the quantized embedding kernel.
+    return edge.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=config.quantized))
 
 
 def checkpoint_sha256(directory: Path) -> str:
