@@ -28,7 +28,7 @@ def arithmetic_of_sizes_once() -> Iterator[None]:
     def remembering(name: str, stock: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         def operation(self: Any, other: Any) -> Any:
             environment = self.shape_env
-            if environment is None or self.fx_node is not None or other.fx_node is not None or get_proxy_mode():
+            if environment is None or environment._translation_validation_enabled or get_proxy_mode():
                 return stock(self, other)
             known = environments.setdefault(environment, {})
             key = (name, *_identity(self), *_identity(other))
