@@ -15,16 +15,22 @@ if TYPE_CHECKING:
 
 
 def cached_export(
-    checkpoint: Path, config: ExportConfig, *, task: str, on_stage: OnStage | None = None
+    checkpoint: Path,
+    config: ExportConfig,
+    *,
+    task: str,
+    stock_lowering: bool = False,
+    on_stage: OnStage | None = None,
 ) -> tuple[Artifact, bool]:
     """The artifact of a checkpoint, from the cache or exported now; and whether it was there already.
 
-    The key is made of the checkpoint's bytes, the configuration, the exporter's source and the stack's versions.
+    The key is made of the checkpoint's bytes, the configuration, the exporter's source and the stack's versions. A program that
+    is to be lowered as upstream does it is never taken for one that was not, though their bytes are to be equal.
     """
     from exporters.pipeline import checkpoint_sha256, export
 
     def make(target: Path) -> None:
-        export(checkpoint, config, target, task=task, on_stage=on_stage)
+        export(checkpoint, config, target, task=task, stock_lowering=stock_lowering, on_stage=on_stage)
 
     store = DirectoryStore("artifacts")
     key = store.key(
@@ -32,6 +38,7 @@ def cached_export(
             "checkpoint": checkpoint_sha256(checkpoint),
             "configuration": config.to_mapping(),
             "task": task,
+            "stock_lowering": stock_lowering,
             "source": source_sha256([Path(exporters.__file__).parent]),
         }
     )

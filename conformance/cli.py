@@ -6,13 +6,14 @@ was given something it cannot use.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -33,6 +34,9 @@ from zoo.checkpoints import SCALES, check_scale
 from zoo.errors import ZooError, unknown
 from zoo.model import TASKS
 
+if TYPE_CHECKING:
+    from exporters.artifact import StageTime
+
 app = typer.Typer(
     name="zoo",
     help="Models whose support for ExecuTorch is proved: export them, run them, compare them with eager PyTorch.",
@@ -46,6 +50,12 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 Names = Annotated[list[str] | None, typer.Argument(help="Models or families; all of them when none is given.")]
 Scale = Annotated[str, typer.Option(help=f"Where weights come from: {', '.join(SCALES)}, or a checkpoint directory.")]
+Stock = Annotated[
+    bool,
+    typer.Option(
+        "--stock_lowering", "--stock-lowering", help="Lower as ExecuTorch does, without our accelerations: same bytes, later."
+    ),
+]
 Root = Annotated[Path, typer.Option(help="The project's directory.")]
 
 
@@ -112,6 +122,7 @@ def run(
     records: Annotated[
         Path | None, typer.Option(help="Merge the records into this file, such as reports/records.jsonl.")
     ] = None,
+    stock_lowering: Stock = False,
 ) -> None:
     """Run cells (models under configurations) and print what holds."""
     from conformance import record as store
@@ -125,9 +136,10 @@ def run(
         store.check_mergeable(records, scale=scale)
     runner = Runner(
         new_run(Path.cwd() / ".zoo"),
-        options={"scale": scale, "threads": threads, "max_seq_len": max_seq_len},
+        options={"scale": scale, "threads": threads, "max_seq_len": max_seq_len, "stock_lowering": stock_lowering},
         limits=Limits(seconds=timeout, memory_bytes=int(memory * 2**30)),
     )
+    _notice(stock_lowering)
     found, interrupted = _run_cells(runner, chosen, jobs)
     out.print()
     out.print(_summary(found, chosen))
@@ -142,6 +154,15 @@ def run(
         raise typer.Exit(130)
     if any(record.status not in GREEN for record in found):
         raise typer.Exit(1)
+
+
+def _notice(stock_lowering: bool) -> None:
+    """Say once if lowering is slower than it could be."""
+    from exporters.lowering import notice
+
+    line = None if stock_lowering else notice()
+    if line:
+        err.print(Text(line), style="yellow")
 
 
 def _count(number: int, noun: str) -> str:
@@ -263,6 +284,14 @@ def export(
     scale: Scale = "twin",
     revision: Annotated[str | None, typer.Option(help="Commit or branch of a hub id.")] = None,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Compare the program with eager PyTorch.")] = True,
+    stock_lowering: Stock = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write the times of stages and passes: profile.txt, profile.speedscope.json.")
+    ] = False,
+    profile_path: Annotated[
+        Path | None,
+        typer.Option("--profile_path", "--profile-path", help="Sample Python calls too, into this HTML page (a flame graph)."),
+    ] = None,
 ) -> None:
     """Export a model to model.pte, with export.json and its tokenizer beside it, and check it against eager PyTorch."""
     config = ExportConfig(
@@ -281,21 +310,30 @@ def export(
         raise unknown("task", task, TASKS)
     if output_dir.exists() and not output_dir.is_dir():
         raise ConformanceError(f"--output_dir {output_dir} is a file; give a directory.")
+    if profile_path is not None and (profile_path.suffix != ".html" or not profile_path.parent.is_dir()):
+        raise ConformanceError(f"--profile_path {profile_path}: give an .html file in a directory that exists.")
     from conformance import shipping
 
     checkpoint = shipping.checkpoint(model, scale=scale, revision=revision)
+    from exporters import profile as profiling
     from exporters.pipeline import export as run_export
 
     stage = "quantize"
 
-    def on_stage(name: str, _: object) -> None:
+    def on_stage(name: str, ended: StageTime | None) -> None:
         nonlocal stage
         stage = name
         status.update(f"{config.id}: {name}")
+        if recorded is not None:
+            recorded.on_stage(name, ended)
 
-    with err.status("importing") as status:
+    _notice(stock_lowering)
+    with err.status("importing") as status, contextlib.ExitStack() as recording:
+        recorded = recording.enter_context(profiling.profiled()) if profile else None
+        if profile_path is not None:
+            recording.enter_context(profiling.sampled(profile_path))
         try:
-            artifact = run_export(checkpoint, config, output_dir, task=task, on_stage=on_stage)
+            artifact = run_export(checkpoint, config, output_dir, task=task, stock_lowering=stock_lowering, on_stage=on_stage)
         except (ExportError, OSError, MemoryError):
             raise
         except Exception as error:
@@ -308,6 +346,12 @@ def export(
         err.print(Text(f"not quantized: {skipped['name']}: {skipped['reason']}"), style="yellow")
     stages = ", ".join(f"{done.name} {done.seconds:.1f} s" for done in artifact.account.stages)
     out.print(Text(f"{artifact.program}: {artifact.account.file.bytes} bytes, {config.id} ({stages})"))
+    written = [profile_path] if profile_path is not None else []
+    if recorded is not None:
+        written = [*recorded.write(output_dir), *written]
+        out.print(Text(recorded.table()))
+    for path in written:
+        out.print(Text(f"wrote {path}"))
     if check:
         with err.status("comparing with eager PyTorch"):
             verdict = shipping.check(artifact, checkpoint, trained=scale != "full")

@@ -13,6 +13,7 @@ from conformance.matrix import Cell
 from conformance.record import GREEN, GenerationRecord, Record, read
 from conformance.suite import ModelConformance, check_known_failures, generations
 from conformance.worker import Limits, Runner, new_run
+from exporters.lowering import notice
 from zoo.checkpoints import check_scale
 from zoo.errors import ZooError
 
@@ -36,6 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=0.0,
         metavar="GIB",
         help="memory one cell may use (default: 80%% of the machine's)",
+    )
+    group.addoption(
+        "--stock-lowering",
+        action="store_true",
+        help="lower as ExecuTorch does, without our accelerations: the same bytes, later",
     )
 
 
@@ -69,7 +75,11 @@ def _runner(config: pytest.Config) -> Runner:
         directory = new_run(base, f"pytest-{worker['testrunuid']}" if worker else None)
         config.stash[_RUNNER] = Runner(
             directory,
-            options={"scale": config.getoption("--scale"), "threads": config.getoption("--threads")},
+            options={
+                "scale": config.getoption("--scale"),
+                "threads": config.getoption("--threads"),
+                "stock_lowering": config.getoption("--stock-lowering"),
+            },
             limits=Limits(
                 seconds=config.getoption("--cell-timeout"), memory_bytes=int(config.getoption("--cell-memory") * 2**30)
             ),
@@ -84,6 +94,11 @@ def _run_directory(config: pytest.Config) -> Path | None:
     session = config.pluginmanager.getplugin("dsession")
     uid = getattr(getattr(session, "nodemanager", None), "testrunuid", None)
     return Path(config.rootpath) / ".zoo" / "runs" / f"pytest-{uid}" if uid else None
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """One line if lowering takes longer than it could."""
+    return None if config.getoption("--stock-lowering") else notice()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -93,7 +93,9 @@ def run(model: Model, request: CellRequest, trail: Trail, record: Record) -> Non
     record.max_seq_len = reference.max_seq_len
     record.sliding_window = window = _window(eager_model)
     trail.begin("quantize")
-    artifact, cached = cached_export(checkpoint, config, task=model.task, on_stage=trail.note)
+    artifact, cached = cached_export(
+        checkpoint, config, task=model.task, stock_lowering=request.stock_lowering, on_stage=trail.note
+    )
     account = artifact.account
     for stage in account.stages if cached else ():
         trail.end(StageRecord(**stage.model_dump(), cached=True))

@@ -33,6 +33,8 @@ class CellRequest:
     """Threads of PyTorch and of the runtime, while measuring too."""
     max_seq_len: int | None = None
     """Cache length at other scales than ``twin``; 128 when it is not given."""
+    stock_lowering: bool = False
+    """Lower without ``exporters.lowering``."""
 
 
 class Trail:
