@@ -12,6 +12,7 @@ from conformance import cli, matrix
 from conformance.record import Failure, read
 from conformance.reports.support_matrix import BEGIN, END
 from conformance.trail import blank_record
+from exporters.errors import ExportError
 from zoo import registry
 
 EXPORT = ("export", "--model", "smollm2-135m", "--output_dir", "out")
@@ -170,10 +171,33 @@ def test_the_portable_recipe_cannot_run_four_bit_weights(refused):
         (("--max_seq_len", "1"), "max_seq_len is 1; give a whole number of at least 2"),
         (("--allow_skipped_layers",), "without qlinear would be ignored"),
         (("--revision", "main"), "--revision belongs to a hub id"),
+        (("--profile_path", "flame.json"), "--profile_path flame.json: give an .html file in a directory that exists"),
+        (("--profile_path", "none/flame.html"), "--profile_path none/flame.html: give an .html file"),
     ],
 )
 def test_an_export_option_that_cannot_be_used_is_refused_with_what_can(refused, options, told):
     assert told in refused(*EXPORT, *options)
+
+
+@pytest.mark.parametrize("options", [(), ("--stock_lowering",), ("--stock-lowering",)])
+def test_the_exporter_is_told_how_to_lower(zoo, monkeypatch, options):
+    def export(*args, **kwargs):
+        raise ExportError(f"stock_lowering={kwargs['stock_lowering']}")
+
+    monkeypatch.setattr("conformance.shipping.checkpoint", lambda *args, **kwargs: None)
+    monkeypatch.setattr("exporters.pipeline.export", export)
+    assert f"error: stock_lowering={bool(options)}\n" == zoo(*EXPORT, *options).err
+
+
+@pytest.mark.parametrize(("options", "times"), [((), 1), (("--stock_lowering",), 0)])
+def test_slower_lowering_is_said_once(zoo, monkeypatch, options, times):
+    def export(*args, **kwargs):
+        raise ExportError("enough")
+
+    monkeypatch.setattr("conformance.shipping.checkpoint", lambda *args, **kwargs: None)
+    monkeypatch.setattr("exporters.pipeline.export", export)
+    monkeypatch.setattr("exporters.lowering.switched_off", lambda: {"code_on_demand": "torch 9.9"})
+    assert zoo(*EXPORT, *options).err.count("were not checked on torch 9.9 and are switched off") == times
 
 
 def test_an_output_directory_that_is_a_file_is_refused(refused, tmp_path):
