@@ -28,6 +28,16 @@ class _OnDemand:
         module.__dict__[self.name] = value
 
 
+class _PythonCode:
+    """What ``recompile`` returns, ``torch.fx.graph.PythonCode``, generated when it is read."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module._graph.python_code(root_module="self"), name)
+
+
 @acceleration(torch="2.13.0")
 def code_on_demand() -> Iterator[None]:
     """Generate and compile a graph's ``forward`` when it is called or its code is read.
@@ -47,12 +57,13 @@ def code_on_demand() -> Iterator[None]:
                 delattr(type(module), name)
         stock(module)
 
-    def recompile(module: Any) -> None:
+    def recompile(module: Any) -> _PythonCode:
         if isinstance(module._graph._codegen, _PyTreeCodeGen):
             module._in_spec = module._graph._codegen.pytree_info.in_spec
             module._out_spec = module._graph._codegen.pytree_info.out_spec
         for name in GENERATED:
             setattr(type(module), name, _OnDemand(name, generate))  # the class is this module's alone
+        return _PythonCode(module)
 
     with replaced((GraphModule, "recompile", recompile)):
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -14,13 +15,26 @@ from exporters.lowering.acceleration import acceleration, replaced
 def convexity_by_bitmask() -> Iterator[None]:
     """Ask by bit masks over the nodes whether two partitions may be merged, not by sets of nodes.
 
-    Upstream holds for each node the set of all nodes before it and after it, and builds the union of two partitions anew for
-    each pair of them. Here a node is a bit, its descendants are an integer, and the same question (does a path leave the
-    union and come back?) is the ``and`` of two integers. Its answer is the same; the order in which pairs are tried and
-    merged, and the last check of each merger, stay upstream's.
+    Upstream holds for each node the set of all nodes before it and, twice, of those after it, and builds the union of two
+    partitions anew for each pair of them. Here a node is a bit, its descendants are an integer, and the same question (does
+    a path leave the union and come back?) is the ``and`` of two integers. Its answer is the same; the order in which pairs
+    are tried and merged, and the last check of each merger, stay upstream's.
     """
     from executorch.exir.backend.canonical_partitioners import group_partitioner
+    from torch.fx.passes.infra import partitioner
     from torch.fx.passes.utils.fuser_utils import validate_partition
+
+    class WhenAsked:
+        """The sets of torch's own partitioner, which ExecuTorch's inherits and replaces."""
+
+        def __init__(self, graph_module: Any) -> None:
+            self._graph_module = graph_module
+
+        @functools.cached_property
+        def downstreams_of(self) -> Any:
+            return stock(self._graph_module).downstreams_of
+
+    stock = partitioner._DependencyViewer
 
     def _can_merge_partitions(self: Any, p1: int, p2: int, partitions_by_id: dict[int, Any]) -> bool:
         first, second = partitions_by_id[p1], partitions_by_id[p2]
@@ -29,6 +43,7 @@ def convexity_by_bitmask() -> Iterator[None]:
         return bool(validate_partition([*first.nodes, *second.nodes]))
 
     with replaced(
+        (partitioner, "_DependencyViewer", WhenAsked),
         (group_partitioner, "_DependencyViewer", _Dependencies),
         (group_partitioner.GroupBasedPartitioner, "_can_merge_partitions", _can_merge_partitions),
     ):

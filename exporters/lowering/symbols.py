@@ -8,6 +8,7 @@ from typing import Any
 
 from exporters.lowering.acceleration import acceleration, replaced
 
+PLAIN = (int, float, bool, type(None))
 OPERATIONS = ("add", "sub", "mul", "eq", "ne", "gt", "lt", "ge", "le")
 
 
@@ -28,7 +29,13 @@ def arithmetic_of_sizes_once() -> Iterator[None]:
     def remembering(name: str, stock: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         def operation(self: Any, other: Any) -> Any:
             environment = self.shape_env
-            if environment is None or environment._translation_validation_enabled or get_proxy_mode():
+            if (
+                environment is None
+                or environment._translation_validation_enabled
+                or get_proxy_mode()
+                or not isinstance(self._hint, PLAIN)
+                or not isinstance(other._hint, PLAIN)
+            ):
                 return stock(self, other)
             known = environments.setdefault(environment, {})
             key = (name, *_identity(self), *_identity(other))

@@ -1,7 +1,9 @@
 """Accelerations of lowering: the bytes are upstream's, each can be taken alone, and nothing is left behind."""
 
 import contextlib
+import copy
 import importlib.metadata
+import pickle
 
 import pytest
 import torch
@@ -102,7 +104,7 @@ def test_a_program_with_something_to_rewrite_is_byte_for_byte_upstreams(name):
         ("convolution, batch norm, relu", "ChannelsLastTaggedReshapePass"),
         ("convolution of a sequence", "Conv1dUnsqueezePass"),
         ("batch norm alone", "DecomposeBatchNorm"),
-        ("pooling", "RemoveGetItemPass"),
+        ("maximum", "RemoveGetItemPass"),
     ],
 )
 def test_a_pass_that_is_wrongly_skipped_is_noticed(name, skipped, monkeypatch):
@@ -232,6 +234,34 @@ def test_code_is_generated_when_it_is_asked_for():
     assert edited.code == plain.code
     edited.recompile()
     assert edited.code == plain.code
+
+
+def test_a_graph_can_be_pickled_while_its_code_is_not_generated():
+    with lowering():
+        module = torch.fx.symbolic_trace(nn.Sequential(nn.ReLU()))
+        assert "def forward" in module.recompile().src
+        kept, copied = pickle.dumps(module), copy.deepcopy(module)
+    for again in (pickle.loads(kept), copied):
+        assert again(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 2.0]
+
+
+def test_torchs_own_partitioner_partitions_as_ever():
+    from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
+    from torch.fx.passes.operator_support import OperatorSupportBase
+
+    class Even(OperatorSupportBase):
+        def is_node_supported(self, submodules, node):
+            return node.op == "call_function" and len(node.name) % 2 == 0
+
+    module = traced_module(Call(lambda x: ((x + 1) * x - 1).relu() + (x * 2)), ROWS).programs["forward"].graph_module
+
+    def names():
+        return [{node.name for node in each.nodes} for each in CapabilityBasedPartitioner(module, Even()).propose_partitions()]
+
+    expected = names()
+    assert expected
+    with lowering():
+        assert names() == expected
 
 
 def test_every_pattern_has_the_operators_that_are_looked_for():

@@ -1,6 +1,7 @@
-"""Faults of the pinned stack that the exporter works around (docs/upstream.md). A test that fails here means that the
-workaround can go."""
+"""Faults of the pinned stack (docs/upstream.md). A test that fails here means that a fault is mended, and that its
+workaround, if there is one, can go."""
 
+import pytest
 import torch
 
 from exporters.passes import exact_tanh_gelu
@@ -40,3 +41,22 @@ def test_xnnpack_gelu_ignores_the_tanh_approximation():
     assert float((found - torch.nn.functional.gelu(values)).abs().max()) < 2e-6
     program = torch.export.export(Gelu(), (values,))
     assert exact_tanh_gelu(program) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (lambda x: torch.nn.functional.max_pool2d(x, 2), "tuple index out of range"),
+        (lambda x: x.max(dim=-1, keepdim=True).values, "only supports dim == 2 or dim == 3"),
+    ],
+    ids=("default stride", "negative dim"),
+)
+def test_xnnpack_partitions_what_it_then_cannot_read(function, error):
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    class Module(torch.nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    with pytest.raises(Exception, match=error):
+        run(Module(), torch.zeros(1, 3, 8, 8), partitioner=[XnnpackPartitioner()])
