@@ -31,6 +31,7 @@ ACCELERATIONS: tuple[Acceleration, ...] = (
     decompositions.one_scan_of_composite_operators,
     decompositions.decompositions_with_something_to_decompose,
     edge_passes.edge_passes_with_something_to_rewrite,
+    edge_passes.edge_operators_without_retracing,
     partitioning.convexity_by_bitmask,
     partitioning.topological_order_in_place,
     weights.weights_by_reference,

@@ -44,6 +44,43 @@ def edge_passes_with_something_to_rewrite() -> Iterator[None]:
         yield
 
 
+@acceleration(executorch="1.4.1", torch="2.13.0")
+def edge_operators_without_retracing() -> Iterator[None]:
+    """Put edge operators in the place of ATen operators node by node, where upstream retraces the program to do so.
+
+    An edge operator computes what its ATen operator computes, so shapes and types are those that the nodes have already. The
+    nodes get the names that retracing gives them. A program with submodules (control flow) is left to upstream.
+    """
+    import torch
+    from executorch.exir.pass_base import PassResult
+    from executorch.exir.passes.replace_aten_with_edge_pass import OpReplacePass, aten_to_edge, should_lower_to_edge
+    from torch._ops import OpOverload
+
+    stock = OpReplacePass.call
+
+    def call(self: Any, module: Any) -> Any:
+        if any(isinstance(child, torch.fx.GraphModule) for child in module.children()):
+            return stock(self, module)
+        graph = torch.fx.Graph()
+        graph.set_codegen(module.graph._codegen)
+        new: dict[Any, Any] = {}
+        for node in module.graph.nodes:
+            target, name = node.target, None
+            if node.op == "call_function" and should_lower_to_edge(target):
+                target = aten_to_edge(target)
+            elif isinstance(target, OpOverload):
+                name = graph._target_to_str(target.overloadpacket.__name__)
+            args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), new.__getitem__)
+            new[node] = graph.create_node(node.op, target, args, kwargs, name)
+            new[node].meta = dict(node.meta)
+        result = torch.fx.GraphModule(module, graph)
+        result.meta = dict(module.meta)
+        return PassResult(result, True)
+
+    with replaced((OpReplacePass, "call", call)):
+        yield
+
+
 def _operators(module: Any) -> Iterator[Any]:
     from torch._ops import OpOverload
 

@@ -63,7 +63,12 @@ def code_on_demand() -> Iterator[None]:
             module._out_spec = module._graph._codegen.pytree_info.out_spec
         for name in GENERATED:
             setattr(type(module), name, _OnDemand(name, generate))  # the class is this module's alone
+        setattr(type(module), "__reduce__", reduce)  # noqa: B010 - mypy takes the class for GraphModule itself
         return _PythonCode(module)
+
+    def reduce(module: Any) -> Any:
+        generate(module)  # a graph module is pickled as its code
+        return GraphModule.__reduce__(module)
 
     with replaced((GraphModule, "recompile", recompile)):
         yield
