@@ -83,7 +83,7 @@ class Account(_Schema):
     checkpoint_sha256: str
     versions: dict[str, str]
     stages: list[StageTime]
-    accelerations: list[str]
+    accelerations: list[str] = []
     """Those of ``exporters.lowering`` that were applied."""
     file: ProgramFile
     constant_methods: dict[str, Any]

@@ -7,7 +7,9 @@ work, or reuse it, and must not change what is emitted. Graph passes that do cha
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 
 from exporters.lowering import (
@@ -68,7 +70,8 @@ def notice() -> str | None:
 def lowering(*, stock: bool = False) -> Iterator[tuple[str, ...]]:
     """Lower inside this block: with what is known to speed it up, or as upstream does.
 
-    The replaced functions are those of the process, so only one thread is inside at a time.
+    The replaced functions are those of the process, so only one thread is inside at a time. Accelerations that are switched
+    off are warned of once in a process (``notice``).
 
     Args:
         stock: Apply nothing.
@@ -77,11 +80,18 @@ def lowering(*, stock: bool = False) -> Iterator[tuple[str, ...]]:
         The names of the accelerations that are applied.
     """
     off = switched_off()
+    if off and not stock:
+        _warn_once()
     chosen = () if stock else tuple(each for each in ACCELERATIONS if each.name not in off)
     with _lock, contextlib.ExitStack() as stack:
         for each in chosen:
             stack.enter_context(each.apply())
         yield tuple(each.name for each in chosen)
+
+
+@functools.cache
+def _warn_once() -> None:
+    warnings.warn(str(notice()), RuntimeWarning, stacklevel=4)
 
 
 __all__ = ["ACCELERATIONS", "Acceleration", "lowering", "notice", "switched_off"]

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import importlib.metadata
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -209,8 +210,13 @@ def test_on_another_version_accelerations_switch_off_and_say_so(monkeypatch):
     off = switched_off()
     assert off["passes_with_something_to_rewrite"] == "executorch 1.5.0"
     assert "code_on_demand" not in off
-    with lowering() as applied:
+    package._warn_once.cache_clear()
+    with pytest.warns(RuntimeWarning, match=r"executorch 1\.5\.0"), lowering() as applied:
         assert set(applied) == {each.name for each in ACCELERATIONS} - set(off)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with lowering():
+            pass  # said already
     line = notice()
     assert "executorch 1.5.0" in line
     assert "passes_with_something_to_rewrite" in line
