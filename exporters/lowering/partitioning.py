@@ -24,6 +24,8 @@ def convexity_by_bitmask() -> Iterator[None]:
     from torch.fx.passes.infra import partitioner
     from torch.fx.passes.utils.fuser_utils import validate_partition
 
+    stock = partitioner._DependencyViewer
+
     class WhenAsked:
         """The sets of torch's own partitioner, which ExecuTorch's inherits and replaces."""
 
@@ -33,8 +35,6 @@ def convexity_by_bitmask() -> Iterator[None]:
         @functools.cached_property
         def downstreams_of(self) -> Any:
             return stock(self._graph_module).downstreams_of
-
-    stock = partitioner._DependencyViewer
 
     def _can_merge_partitions(self: Any, p1: int, p2: int, partitions_by_id: dict[int, Any]) -> bool:
         first, second = partitions_by_id[p1], partitions_by_id[p2]
