@@ -211,6 +211,8 @@ def trace(model: Any, task: str, config: ExportConfig) -> Traced:
 def lower(traced: Traced, config: ExportConfig) -> Any:
     """Run the recipe's passes and partitioners.
 
+    A traced model can be lowered once: upstream's lowering changes its programs.
+
     Returns:
         An ``executorch.exir.EdgeProgramManager``.
     """

@@ -10,7 +10,7 @@ from exporters.lowering.acceleration import acceleration
 
 @acceleration(torch="2.13.0")
 def collect_what_lowering_makes() -> Iterator[None]:
-    """Keep what exists before lowering (the imported stack: millions of objects) out of every collection.
+    """Keep what exists before lowering (the imported stack: half a million objects) out of every collection.
 
     What lowering makes is collected as always, so memory is returned as always. Collections change no value.
     """
