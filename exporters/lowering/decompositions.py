@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from exporters.lowering.acceleration import acceleration, replaced
+from exporters.lowering.graphs import has_submodules, operators
 
 
 @acceleration(torch="2.13.0")
@@ -47,17 +48,14 @@ def decompositions_with_something_to_decompose() -> Iterator[None]:
     is what tracing makes of a size) is not decomposed by its entry.
     """
     from torch._export.utils import _is_cia_op, _is_preservable_cia_op
-    from torch._ops import OpOverload
     from torch.export import ExportedProgram
-    from torch.fx import GraphModule
 
     stock = ExportedProgram.run_decompositions
     survivors: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()
     # Of each program that was decomposed in this block: the operators that its table had and that are still there.
 
-    def operators(program: Any) -> set[Any]:
-        targets = {node.target for node in program.graph.nodes if node.op == "call_function"}
-        return {target for target in targets if isinstance(target, OpOverload)}
+    def called(program: Any) -> set[Any]:
+        return {node.target for node in operators(program.graph_module)}
 
     def decomposes(table: Any, target: Any) -> bool:
         always = _is_cia_op(target) and not _is_preservable_cia_op(target)
@@ -67,12 +65,12 @@ def decompositions_with_something_to_decompose() -> Iterator[None]:
         if (
             self in survivors
             and decomp_table is not None
-            and not any(isinstance(child, GraphModule) for child in self.graph_module.children())
-            and not any(decomposes(decomp_table, target) for target in operators(self) - survivors[self])
+            and not has_submodules(self.graph_module)
+            and not any(decomposes(decomp_table, target) for target in called(self) - survivors[self])
         ):
             return self
         result = stock(self, decomp_table, decompose_custom_triton_ops)
-        survivors[result] = operators(result) & set(decomp_table or ())
+        survivors[result] = called(result) & set(decomp_table or ())
         return result
 
     with replaced((ExportedProgram, "run_decompositions", run_decompositions)):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from exporters.lowering.acceleration import acceleration, replaced
+from exporters.lowering.graphs import has_submodules, operators
 
 
 @acceleration(executorch="1.4.1", torch="2.13.0")
@@ -16,7 +17,6 @@ def edge_passes_with_something_to_rewrite() -> Iterator[None]:
     first. Retracing an unchanged graph gives the same operators, arguments, shapes and types; the node names that it would
     change are given anew by a later pass that always runs (ATen to edge operators).
     """
-    import torch
     from executorch.exir.pass_base import PassResult
     from executorch.exir.passes.normalize_transpose_pass import NormalizeTransposePass
     from executorch.exir.passes.remove_mixed_type_operators import RemoveMixedTypeOperators
@@ -26,8 +26,7 @@ def edge_passes_with_something_to_rewrite() -> Iterator[None]:
 
     def skipping(stock: Callable[[Any, Any], Any], rewrites: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
         def call(self: Any, module: Any) -> Any:
-            nested = any(isinstance(child, torch.fx.GraphModule) for child in module.children())
-            if nested or any(rewrites(node, module) for node in _operators(module)):
+            if has_submodules(module) or any(rewrites(node, module) for node in operators(module)):
                 return stock(self, module)
             return PassResult(module, False)
 
@@ -59,7 +58,7 @@ def edge_operators_without_retracing() -> Iterator[None]:
     stock = OpReplacePass.call
 
     def call(self: Any, module: Any) -> Any:
-        if any(isinstance(child, torch.fx.GraphModule) for child in module.children()):
+        if has_submodules(module):
             return stock(self, module)
         graph = torch.fx.Graph()
         graph.set_codegen(module.graph._codegen)
@@ -79,12 +78,6 @@ def edge_operators_without_retracing() -> Iterator[None]:
 
     with replaced((OpReplacePass, "call", call)):
         yield
-
-
-def _operators(module: Any) -> Iterator[Any]:
-    from torch._ops import OpOverload
-
-    return (node for node in module.graph.nodes if node.op == "call_function" and isinstance(node.target, OpOverload))
 
 
 def _tensor_arguments(node: Any) -> Iterator[Any]:

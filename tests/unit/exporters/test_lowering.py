@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import gc
 import importlib.metadata
 import pickle
 import warnings
@@ -122,6 +123,7 @@ def test_a_pass_that_is_wrongly_skipped_is_noticed(name, skipped, monkeypatch):
 
     traced = traced_module(*REWRITTEN[name])
     expected = lowered(traced, XNNPACK, stock=True).sha256
+    assert lowered(traced, XNNPACK, stock=False).sha256 == expected
     monkeypatch.setattr(xnnpack_passes, "rewriting", wrong)
     try:
         found = lowered(traced, XNNPACK, stock=False).sha256
@@ -155,16 +157,22 @@ def owners():
     from executorch.exir import lowered_backend_module
     from executorch.exir.backend import backend_api
     from executorch.exir.backend.canonical_partitioners import group_partitioner
+    from executorch.exir.passes.normalize_transpose_pass import NormalizeTransposePass
+    from executorch.exir.passes.remove_mixed_type_operators import RemoveMixedTypeOperators
+    from executorch.exir.passes.replace_aten_with_edge_pass import OpReplacePass
+    from executorch.exir.passes.replace_broken_ops_with_function_ops_pass import ReplaceBrokenOpsWithFunctionalOpsPass
     from executorch.exir.passes.scalar_to_tensor_pass import ScalarToTensorPass
     from executorch.exir.passes.sym_to_tensor_pass import SymToTensorPass
     from torch._export import utils
     from torch.export import ExportedProgram, decomp_utils, exported_program
     from torch.fx import GraphModule, traceback
     from torch.fx.experimental.sym_node import SymNode
+    from torch.fx.passes.infra import partitioner
 
-    classes = (ExportedProgram, GraphModule, SymNode, XNNPACKPassManager, ScalarToTensorPass, SymToTensorPass)
-    modules = (backend_api, decomp_utils, exported_program, group_partitioner, lowered_backend_module, traceback, utils)
-    return (*classes, *modules, group_partitioner.GroupBasedPartitioner)
+    passes = (NormalizeTransposePass, RemoveMixedTypeOperators, OpReplacePass, ReplaceBrokenOpsWithFunctionalOpsPass)
+    passes += (ScalarToTensorPass, SymToTensorPass, XNNPACKPassManager)
+    modules = (backend_api, decomp_utils, exported_program, group_partitioner, lowered_backend_module, partitioner, traceback)
+    return (*passes, *modules, utils, ExportedProgram, GraphModule, SymNode, group_partitioner.GroupBasedPartitioner)
 
 
 def attributes():
@@ -177,10 +185,11 @@ def test_everything_is_put_back(fails):
     with contextlib.suppress(ZeroDivisionError), lowering() as applied:
         assert applied == tuple(each.name for each in ACCELERATIONS)
         changed = {key for key, value in attributes().items() if before.get(key) != value}
-        assert {owner for owner, _ in changed} >= set(owners()[:4])
+        assert {owner for owner, _ in changed} == set(owners())
         if fails:
             raise ZeroDivisionError
     assert attributes() == before
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_replaced_attribute_that_was_inherited_is_removed_again():
@@ -334,16 +343,18 @@ def test_partitions_are_merged_as_upstream_merges_them(found):
 def test_nodes_and_their_users_are_ordered_as_upstream_orders_them(found, random):
     from executorch.exir import lowered_backend_module
 
-    module, _ = found
-    nodes = [node for node in module.graph.nodes if node.op == "call_function"]
-    random.shuffle(nodes)
-    for node in nodes:
-        module.graph._root.prepend(node)
+    ours, stock = found[0], copy.deepcopy(found[0])
+    shuffled = [node.name for node in ours.graph.nodes if node.op == "call_function"]
+    random.shuffle(shuffled)
+    for module in (ours, stock):
+        nodes = {node.name: node for node in module.graph.nodes}
+        for name in shuffled:
+            module.graph._root.prepend(nodes[name])
+    assert ours.graph is not stock.graph
 
     def order(legalized):
         return [(node.name, [user.name for user in node.users]) for node in legalized.graph.nodes]
 
-    copied = torch.fx.GraphModule(module, module.graph)
     with lowering():
-        ours = order(lowered_backend_module.legalize_graph(module))
-    assert ours == order(lowered_backend_module.legalize_graph(copied))
+        found_order = order(lowered_backend_module.legalize_graph(ours))
+    assert found_order == order(lowered_backend_module.legalize_graph(stock))
