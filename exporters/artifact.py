@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,8 @@ class ProgramFile(_Schema):
 
     name: str
     bytes: int
+    data_bytes: int
+    """What holds weights: constants and what delegates were given, without the program around them."""
     sha256: str
 
 
@@ -55,14 +58,25 @@ class Delegation(_Schema):
         return inside / total if total else 0.0
 
 
+class LinearWeights(_Schema):
+    """How many quantized linear weights a program has of a kind."""
+
+    bits: int
+    group_size: int
+    """Input features that share a scale; all of them where an output channel has one scale."""
+    count: int
+
+
 class Realised(_Schema):
     """What is in the program, read off the program itself, to be held against what was asked for."""
 
     operators: list[str]
     """Operators outside of delegates."""
     backends: list[str]
-    linear_group_sizes: dict[int, int]
-    """Group size of the 4-bit weights in the delegated graphs: number of such weights."""
+    linear_weights: list[LinearWeights]
+    """The quantized weights of linear layers, in delegates and outside."""
+    shared_embedding: bool
+    """Whether another layer uses the embedding's weight itself."""
 
 
 class Account(_Schema):
@@ -164,3 +178,37 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def program_file(path: Path) -> ProgramFile:
+    """The facts of a ``.pte`` that was just written."""
+    with path.open("rb") as file:
+        parts = program_parts(file.read(HEADER_BYTES))
+    size = path.stat().st_size
+    return ProgramFile(name=path.name, bytes=size, data_bytes=size - parts.program, sha256=sha256(path))
+
+
+@dataclass(frozen=True)
+class ProgramParts:
+    """What a program's extended header states, in bytes."""
+
+    program: int
+    """The flatbuffer."""
+    total: int
+    """The file."""
+
+
+HEADER_BYTES = 64
+
+
+def program_parts(head: bytes) -> ProgramParts:
+    """Read the first ``HEADER_BYTES`` of a ``.pte``; zeros where it has no extended header.
+
+    The layout is that of ExecuTorch's ``schema/extended_header.h``: "eh00", header length u32, program size u64, segment base
+    offset u64, segment data size u64.
+    """
+    if head[8:12] != b"eh00":
+        return ProgramParts(0, 0)
+    length, program, base = struct.unpack_from("<IQQ", head, 12)
+    data = struct.unpack_from("<Q", head, 32)[0] if length >= 32 else 0
+    return ProgramParts(int(program), int(max(program, base + data)))

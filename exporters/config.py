@@ -1,15 +1,21 @@
 """``ExportConfig``: what is asked of an export, validated, and the grammar of configuration ids.
 
-An id reads ``recipe-dtype[-sdpa][-kv][-qlinear[-gN]][-embQ][-static]``, for example ``xnnpack-fp32-sdpa-kv-8da4w-emb8w``:
+An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-qlinear[-gN|-pc]][-embQ[gN]][-shared][-static]``, for example
+``xnnpack-fp32-sdpa-kv-8da4w-emb8w``:
 
-========== ================================================================================
-``sdpa``    attention is the custom operator ``llama::custom_sdpa``
-``kv``      the KV cache is updated by ``llama::update_cache``, as a ring in sliding-window layers
-``8da4w``   linear layers have 4-bit weights and 8-bit dynamic activations
-``gN``      the weights' group size, where it is not the default of 32
-``emb8w``   the embedding has 8-bit weights
-``static``  the graph takes one token a call instead of a dynamic sequence length
-========== ================================================================================
+============= ==========================================================================================================
+``sdpa``       attention is the custom operator ``llama::custom_sdpa``
+``kv``         the KV cache is updated by ``llama::update_cache``, as a ring in sliding-window layers
+``kv8``        the same, with keys and values stored in 8 bits, scaled for each token and head
+``sink4w28``   full-attention layers keep the first 4 positions and the last 28 only (attention sink)
+``8da4w``      linear layers have 4-bit weights and 8-bit dynamic activations; ``8da8w``: 8-bit weights
+``8w``, ``4w`` linear layers have 8- or 4-bit weights and float activations
+``8da4w+8da8w`` ``8da4w``, and ``8da8w`` in the layers that the group size does not divide
+``gN``, ``pc`` N weights share a scale, or a whole output channel does, where that is not the scheme's default
+``emb8w``      the embedding has 8-bit weights, one scale a row; ``emb4w``: 4-bit weights in groups of 32
+``shared``     an embedding tied to the output layer is stored once
+``static``     the graph takes one token a call instead of a dynamic sequence length
+============= ==========================================================================================================
 
 ``max_seq_len`` and ``allow_skipped_layers`` belong to the model at hand and are not part of the id.
 """
@@ -20,18 +26,60 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from exporters.errors import ExportError, unknown_option
 
-DEFAULT_GROUP_SIZE = 32
+PER_CHANNEL = 0
+"""The group size that stands for one scale an output channel, or a row of an embedding."""
 RECIPES = ("portable", "xnnpack")
-DTYPES = ("fp32",)
-QLINEAR = ("8da4w",)
-QEMBEDDING = ("8w",)
+DTYPES = ("fp32", "fp16", "bf16")
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a kind of layer is quantized."""
+
+    weight_bits: int
+    dynamic_activations: bool
+    """Whether activations are quantized to 8 bits for each token while running."""
+    group_size: int
+    """The default: input features that share a scale, or ``PER_CHANNEL``."""
+    group_sizes: Mapping[str, tuple[int, ...]]
+    """Recipe: the group sizes it has kernels for. ``GROUPED`` stands for every multiple of 32."""
+    dtypes: tuple[str, ...] = DTYPES
+    """The types of activations that the kernels take."""
+    fallback: str | None = None
+    """The scheme of layers that the group size does not divide."""
+
+
+GROUPED = -1
+QLINEAR: Mapping[str, Scheme] = MappingProxyType(
+    {
+        # executorch 1.4.1. XNNPACK has no bfloat16, and with float activations fp32 only ("xnn_status_invalid_parameter" for
+        # fp16 when the method is loaded); dynamic activations with 4-bit weights in blocks of a multiple of 32 (qb4w) or per
+        # channel (qc4w), with 8-bit weights per channel (qc8w); float activations with 8- and 4-bit weights per channel. The
+        # quantized kernels have a float linear layer with 8-bit weights, per channel or grouped, and none with 4-bit weights.
+        "8da4w": Scheme(4, True, 32, {"xnnpack": (GROUPED, PER_CHANNEL)}, ("fp32", "fp16")),
+        "8da8w": Scheme(8, True, PER_CHANNEL, {"xnnpack": (PER_CHANNEL,)}, ("fp32", "fp16")),
+        "8da4w,8da8w": Scheme(4, True, 32, {"xnnpack": (GROUPED,)}, ("fp32", "fp16"), fallback="8da8w"),
+        "8w": Scheme(8, False, PER_CHANNEL, {"xnnpack": (PER_CHANNEL,), "portable": (PER_CHANNEL,)}, ("fp32",)),
+        "4w": Scheme(4, False, PER_CHANNEL, {"xnnpack": (PER_CHANNEL,)}, ("fp32",)),
+    }
+)
+"""Quantization of linear layers, by name."""
+QEMBEDDING: Mapping[str, Scheme] = MappingProxyType(
+    {
+        "8w": Scheme(8, False, PER_CHANNEL, dict.fromkeys(RECIPES, (GROUPED, PER_CHANNEL))),
+        "4w": Scheme(4, False, 32, dict.fromkeys(RECIPES, (GROUPED, PER_CHANNEL))),
+    }
+)
+"""Quantization of the embedding, by name."""
 _ID = re.compile(
-    r"(?P<recipe>[a-z0-9]+)-(?P<dtype>[a-z]+[0-9]+)(?P<sdpa>-sdpa)?(?P<kv>-kv)?"
-    r"(?:-(?P<qlinear>[0-9]+(?:da[0-9]+)?w)(?:-g(?P<group>[0-9]+))?)?(?:-emb(?P<qembedding>[0-9]+w))?(?P<static>-static)?"
+    r"(?P<recipe>[a-z0-9]+)-(?P<dtype>[a-z]+[0-9]+)(?P<sdpa>-sdpa)?(?:-kv(?P<kv>8?))?(?:-sink(?P<sink>[1-9][0-9]*w[1-9][0-9]*))?"
+    r"(?:-(?P<qlinear>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<group>g[0-9]+|pc))?)?"
+    r"(?:-emb(?P<qembedding>[0-9]+w)(?P<egroup>g[0-9]+|pc)?)?(?P<shared>-shared)?(?P<static>-static)?"
 )
 
 
@@ -42,23 +90,32 @@ class ExportConfig:
     recipe: str = "xnnpack"
     """How exported programs are lowered: ``portable`` or ``xnnpack``."""
     dtype: str = "fp32"
-    """Type of the weights and activations that are not quantized."""
+    """Type of the weights and activations that are not quantized: ``fp32``, ``fp16`` or ``bf16``."""
     use_custom_sdpa: bool = False
     """Attention through ``llama::custom_sdpa``."""
     use_custom_kv_cache: bool = False
     """KV cache through ``llama::update_cache``; sliding-window layers keep a ring of their window."""
+    quantize_kv_cache: bool = False
+    """Keys and values stored in 8 bits."""
+    use_attention_sink: str | None = None
+    """``sinks,window``: full-attention layers attend to the first ``sinks`` positions and the last ``window``, and keep no
+    others, whatever the sequence's length (arXiv:2309.17453, with absolute positions); ``None`` keeps all."""
     qlinear: str | None = None
-    """Quantization of linear layers: ``8da4w``, or ``None``."""
-    qlinear_group_size: int = DEFAULT_GROUP_SIZE
-    """Input features that share a scale, for ``qlinear``."""
+    """Quantization of linear layers, a key of ``QLINEAR``; or ``None``."""
+    qlinear_group_size: int | None = None
+    """Input features that share a scale, 0 for one scale an output channel; ``None`` takes the scheme's default."""
     qembedding: str | None = None
-    """Quantization of the embedding: ``8w`` (one scale a row), or ``None``."""
+    """Quantization of the embedding, a key of ``QEMBEDDING``; or ``None``."""
+    qembedding_group_size: int | None = None
+    """Values of a row that share a scale, 0 for one scale a row; ``None`` takes the scheme's default."""
+    use_shared_embedding: bool = False
+    """Store an embedding that is tied to the output layer once."""
     allow_skipped_layers: bool = False
     """Leave linear layers that the group size does not divide unquantized, by name, instead of refusing."""
     dynamic_shapes: bool = True
     """Accept 1 to ``max_seq_len`` tokens a call; otherwise exactly one."""
     max_seq_len: int | None = None
-    """Positions the cache holds, prompt and answer together; ``None`` takes the checkpoint's context, at most 2048."""
+    """Positions of a sequence, prompt and answer together; ``None`` takes the checkpoint's context, at most 2048."""
 
     def __post_init__(self) -> None:
         for kind, value, allowed in (
@@ -69,55 +126,110 @@ class ExportConfig:
         ):
             if value not in allowed:
                 raise unknown_option(kind, value, [name for name in allowed if name])
-        for flag in ("use_custom_sdpa", "use_custom_kv_cache", "allow_skipped_layers", "dynamic_shapes"):
-            if not isinstance(getattr(self, flag), bool):
-                raise ExportError(f"{flag} is {getattr(self, flag)!r}; allowed: true, false.")
-        self._check_integer("qlinear_group_size", self.qlinear_group_size, at_least=1)
+        for field in dataclasses.fields(self):
+            if field.type == "bool" and not isinstance(getattr(self, field.name), bool):
+                raise ExportError(f"{field.name} is {getattr(self, field.name)!r}; allowed: true, false.")
         if self.max_seq_len is not None:
-            self._check_integer("max_seq_len", self.max_seq_len, at_least=2)
-        if self.qlinear is None:
-            if self.qlinear_group_size != DEFAULT_GROUP_SIZE:
-                raise ExportError(
-                    f"qlinear_group_size {self.qlinear_group_size} without qlinear would be ignored; add qlinear 8da4w."
-                )
-            if self.allow_skipped_layers:
-                raise ExportError("allow_skipped_layers without qlinear would be ignored; add qlinear 8da4w.")
-        else:
-            if self.recipe != "xnnpack":
-                # executorch 1.4.1: without a delegate every execute fails with 0x12.
-                raise ExportError(
-                    f"qlinear {self.qlinear!r} needs the recipe 'xnnpack': no portable kernel runs it, every call would "
-                    f"fail. The recipe is {self.recipe!r}."
-                )
-            if self.qlinear_group_size % 32:
-                # executorch 1.4.1: XNNPACK's blockwise 4-bit kernels take block sizes in steps of 32.
-                raise ExportError(
-                    f"qlinear_group_size {self.qlinear_group_size} cannot be honoured: XNNPACK takes multiples of 32. "
-                    "Use 32, 64 or 128."
-                )
+            _check_integer("max_seq_len", self.max_seq_len, at_least=2)
+        self._check_quantization()
+        self._check_attention()
+        if self.use_shared_embedding and (self.quantized or self.recipe != "portable"):
+            raise ExportError(
+                "use_shared_embedding needs the recipe 'portable' and no quantization: XNNPACK packs the output layer's weight "
+                "into its delegate, and no kernel runs a linear layer over a quantized embedding."
+            )
 
-    @staticmethod
-    def _check_integer(name: str, value: object, *, at_least: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            raise ExportError(f"{name} is {value!r}; give a whole number of at least {at_least}.")
+    def _check_quantization(self) -> None:
+        for kind, value, schemes, size in (
+            ("qlinear", self.qlinear, QLINEAR, self.qlinear_group_size),
+            ("qembedding", self.qembedding, QEMBEDDING, self.qembedding_group_size),
+        ):
+            option = f"{kind}_group_size"
+            if size is not None:
+                _check_integer(option, size, at_least=0)
+            if value is None:
+                if size is not None:
+                    raise ExportError(f"{option} {size} without {kind} would be ignored; add {kind} {next(iter(schemes))}.")
+                continue
+            scheme = schemes[value]
+            if self.recipe not in scheme.group_sizes:
+                raise ExportError(
+                    f"{kind} {value!r} needs the recipe {' or '.join(map(repr, scheme.group_sizes))}: no kernel of the recipe "
+                    f"{self.recipe!r} runs it, every call would fail."
+                )
+            if self.dtype not in scheme.dtypes:
+                raise ExportError(
+                    f"{kind} {value!r} cannot be had with dtype {self.dtype!r}: its kernels take {' and '.join(scheme.dtypes)}."
+                )
+            allowed = scheme.group_sizes[self.recipe]
+            if size == scheme.group_size:
+                object.__setattr__(self, option, None)  # one configuration, however it is said
+            if size is not None and size not in allowed and not (GROUPED in allowed and size and size % 32 == 0):
+                spoken = " or ".join("a multiple of 32" if each == GROUPED else "0 (one scale a channel)" for each in allowed)
+                raise ExportError(
+                    f"{option} {size} cannot be honoured with {kind} {value!r} and the recipe {self.recipe!r}: their "
+                    f"kernels take {spoken}."
+                )
+        if self.qlinear is None and self.allow_skipped_layers:
+            raise ExportError("allow_skipped_layers without qlinear would be ignored; add qlinear 8da4w.")
+
+    def _check_attention(self) -> None:
+        if self.quantize_kv_cache and not self.use_custom_kv_cache:
+            raise ExportError("quantize_kv_cache needs use_custom_kv_cache, whose cache it stores in 8 bits; add it.")
+        if self.use_attention_sink is None:
+            return
+        if not isinstance(self.use_attention_sink, str) or not re.fullmatch(
+            r"[1-9][0-9]*,[1-9][0-9]*", self.use_attention_sink
+        ):
+            raise ExportError(
+                f"use_attention_sink is {self.use_attention_sink!r}; give the sinks and the window in tokens, such as '4,1024'."
+            )
+        if not (self.use_custom_sdpa and self.use_custom_kv_cache):
+            raise ExportError("use_attention_sink needs use_custom_sdpa and use_custom_kv_cache; add them.")
 
     @property
     def id(self) -> str:
         """The configuration's id; ``from_id`` reads it back."""
         parts = [self.recipe, self.dtype]
         parts += ["sdpa"] if self.use_custom_sdpa else []
-        parts += ["kv"] if self.use_custom_kv_cache else []
+        parts += ["kv8" if self.quantize_kv_cache else "kv"] if self.use_custom_kv_cache else []
+        parts += [f"sink{self.use_attention_sink.replace(',', 'w')}"] if self.use_attention_sink else []
         if self.qlinear:
-            parts.append(self.qlinear)
-            parts += [f"g{self.qlinear_group_size}"] if self.qlinear_group_size != DEFAULT_GROUP_SIZE else []
-        parts += [f"emb{self.qembedding}"] if self.qembedding else []
+            parts.append(self.qlinear.replace(",", "+"))
+            parts += [group] if (group := _spoken(self.group_size, QLINEAR[self.qlinear])) else []
+        if self.qembedding:
+            parts.append(f"emb{self.qembedding}{_spoken(self.embedding_group_size, QEMBEDDING[self.qembedding])}")
+        parts += ["shared"] if self.use_shared_embedding else []
         parts += [] if self.dynamic_shapes else ["static"]
         return "-".join(parts)
+
+    @property
+    def group_size(self) -> int:
+        """The group size of linear layers in effect; ``PER_CHANNEL`` for one scale a channel."""
+        return _effective(self.qlinear_group_size, QLINEAR, self.qlinear)
+
+    @property
+    def embedding_group_size(self) -> int:
+        """The group size of the embedding in effect; ``PER_CHANNEL`` for one scale a row."""
+        return _effective(self.qembedding_group_size, QEMBEDDING, self.qembedding)
+
+    @property
+    def attention_sink(self) -> tuple[int, int] | None:
+        """Sinks and window, in tokens."""
+        if self.use_attention_sink is None:
+            return None
+        sinks, window = self.use_attention_sink.split(",")
+        return int(sinks), int(window)
 
     @property
     def quantized(self) -> bool:
         """Whether any weight is quantized."""
         return self.qlinear is not None or self.qembedding is not None
+
+    @property
+    def reduces(self) -> bool:
+        """Whether the program computes something else than the checkpoint in fp32 does: it rounds, or it forgets."""
+        return self.dtype != "fp32" or self.quantized or self.quantize_kv_cache or self.use_attention_sink is not None
 
     @classmethod
     def from_id(cls, text: str, **options: Any) -> ExportConfig:
@@ -129,17 +241,21 @@ class ExportConfig:
         match = _ID.fullmatch(text)
         if match is None:
             raise ExportError(
-                f"{text!r} is no configuration id. One reads recipe-dtype[-sdpa][-kv][-8da4w[-gN]][-emb8w][-static], "
-                "such as 'xnnpack-fp32-sdpa-kv-8da4w-emb8w'."
+                f"{text!r} is no configuration id. One reads recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-8da4w[-gN|-pc]][-emb8w[gN]]"
+                "[-shared][-static], such as 'xnnpack-fp32-sdpa-kv-8da4w-emb8w'."
             )
         config = cls(
             recipe=match["recipe"],
             dtype=match["dtype"],
             use_custom_sdpa=match["sdpa"] is not None,
             use_custom_kv_cache=match["kv"] is not None,
-            qlinear=match["qlinear"],
-            qlinear_group_size=int(match["group"] or DEFAULT_GROUP_SIZE),
+            quantize_kv_cache=match["kv"] == "8",
+            use_attention_sink=match["sink"] and match["sink"].replace("w", ","),
+            qlinear=match["qlinear"] and match["qlinear"].replace("+", ","),
+            qlinear_group_size=_read(match["group"]),
             qembedding=match["qembedding"],
+            qembedding_group_size=_read(match["egroup"]),
+            use_shared_embedding=match["shared"] is not None,
             dynamic_shapes=match["static"] is None,
             **options,
         )
@@ -163,3 +279,21 @@ class ExportConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Every option and its value; ``from_mapping`` reads it back."""
         return dataclasses.asdict(self)
+
+
+def _check_integer(name: str, value: object, *, at_least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ExportError(f"{name} is {value!r}; give a whole number of at least {at_least}.")
+
+
+def _effective(size: int | None, schemes: Mapping[str, Scheme], name: str | None) -> int:
+    return size if size is not None else schemes[name].group_size if name else PER_CHANNEL
+
+
+def _spoken(size: int, scheme: Scheme) -> str:
+    """The part of an id that names a group size; empty for the scheme's default."""
+    return "" if size == scheme.group_size else "pc" if size == PER_CHANNEL else f"g{size}"
+
+
+def _read(group: str | None) -> int | None:
+    return None if group is None else PER_CHANNEL if group == "pc" else int(group[1:])

@@ -18,9 +18,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from exporters.artifact import ACCOUNT, PROGRAM, Account, Artifact, Delegation, ProgramFile, Realised, StageTime, sha256
+from exporters.artifact import (
+    ACCOUNT,
+    PROGRAM,
+    Account,
+    Artifact,
+    Delegation,
+    LinearWeights,
+    Realised,
+    StageTime,
+    program_file,
+    sha256,
+)
 from exporters.config import ExportConfig
-from exporters.errors import ExportError
+from exporters.errors import ExportError, unknown_option
 from exporters.lowering import lowering
 
 STACK = ("torch", "transformers", "executorch", "torchao")
@@ -54,23 +65,41 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def load_model(checkpoint: Path, *, attention: str = "eager") -> Any:
-    """The checkpoint's causal language model in fp32 and evaluation mode, without gradients.
+def torch_dtype(dtype: str) -> Any:
+    """The ``torch.dtype`` of a configuration's ``dtype``."""
+    import torch
+
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[dtype]
+
+
+AUTO_CLASSES = {"text-generation": "AutoModelForCausalLM", "feature-extraction": "AutoModel"}
+"""transformers' class for each task."""
+
+
+def load_model(checkpoint: Path, *, task: str = "text-generation", dtype: str = "fp32", attention: str = "eager") -> Any:
+    """The checkpoint's causal language model in evaluation mode, without gradients.
 
     Safetensors only, and never code that comes with a checkpoint.
+
+    Args:
+        checkpoint: A checkpoint directory.
+        task: ``feature-extraction`` takes the model without its output layer.
+        dtype: ``fp32``, ``fp16`` or ``bf16``.
+        attention: transformers' attention implementation.
 
     Raises:
         ExportError: transformers cannot load it.
     """
-    import torch
     import transformers
     from safetensors import SafetensorError
 
     transformers.utils.logging.disable_progress_bar()
+    if task not in AUTO_CLASSES:
+        raise unknown_option("task", task, AUTO_CLASSES)
     try:
-        model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+        model, loading = getattr(transformers, AUTO_CLASSES[task]).from_pretrained(
             checkpoint,
-            dtype=torch.float32,
+            dtype=torch_dtype(dtype),
             attn_implementation=attention,
             use_safetensors=True,
             trust_remote_code=False,
@@ -129,7 +158,9 @@ def export(
     """
     import torch
 
+    from exporters import recipes
     from exporters.quantize import quantize
+    from exporters.spelling import spell_out_linear_layers
     from exporters.wrappers import TASKS
 
     register_operators()
@@ -142,14 +173,17 @@ def export(
     with torch.no_grad(), warnings.catch_warnings(), lowering(stock=stock_lowering) as accelerations:
         warnings.simplefilter("ignore")
         with clock.stage("quantize"):
-            model = load_model(source)
+            model = load_model(source, task=task, dtype=config.dtype)
+            spell_out_linear_layers(model)
             quantization = quantize(model, config)
+            recipes.prepare(model, config)
         with clock.stage("export"):
             traced = trace(model, task, config)
+        shared_embedding = _shares_embedding(traced)
         with clock.stage("lower"):
             edge = lower(traced, config)
             delegation = _delegation(edge, list(traced.programs))
-            group_sizes = _linear_group_sizes(edge, list(traced.programs))
+            linear_weights = _linear_weights(edge, list(traced.programs))
         with clock.stage("emit"):
             emitted = emit(edge, config)
             program = target / PROGRAM
@@ -171,7 +205,7 @@ def export(
         versions={package: importlib.metadata.version(package) for package in STACK},
         stages=clock.times,
         accelerations=list(accelerations),
-        file=ProgramFile(name=PROGRAM, bytes=program.stat().st_size, sha256=sha256(program)),
+        file=program_file(program),
         constant_methods=traced.constant_methods,
         cache=traced.cache,
         delegation=delegation,
@@ -179,7 +213,8 @@ def export(
         realised=Realised(
             operators=sorted({operator.name for name in traced.programs for operator in plan[name].operators}),
             backends=sorted({delegate.id for name in traced.programs for delegate in plan[name].delegates}),
-            linear_group_sizes=group_sizes,
+            linear_weights=linear_weights,
+            shared_embedding=shared_embedding,
         ),
     )
     scratch = target / f"{ACCOUNT}.partial"
@@ -223,13 +258,14 @@ def lower(traced: Traced, config: ExportConfig) -> Any:
     for program in traced.programs.values():
         for apply in recipes.passes(config):
             apply(program)
-    return to_edge_transform_and_lower(
-        traced.programs,
-        partitioner=recipes.partitioners(config),
-        constant_methods=traced.constant_methods,
-        # llama::* are not core ATen operators, and XNNPACK takes no dim-order operators (executorch 1.4.1).
-        compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
-    )
+    with recipes.mended(config):
+        return to_edge_transform_and_lower(
+            traced.programs,
+            partitioner=recipes.partitioners(config),
+            constant_methods=traced.constant_methods,
+            # llama::* are not core ATen operators, and XNNPACK takes no dim-order operators (executorch 1.4.1).
+            compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+        )
 
 
 def emit(edge: Any, config: ExportConfig) -> Any:
@@ -272,17 +308,33 @@ def _delegation(edge: Any, methods: list[str]) -> Delegation:
     )
 
 
-def _linear_group_sizes(edge: Any, methods: list[str]) -> dict[int, int]:
-    """Group sizes of the 4-bit weights that the delegates were given, read off the graphs they compile.
+def _shares_embedding(traced: Traced) -> bool:
+    """Whether the weight of an embedding is used by anything else, as a tied output layer does."""
+    import torch
 
-    A weight stands in a delegated graph as ``dequantize_affine(weight, block_size, ...)`` with 4-bit bounds.
+    return any(
+        node.target is torch.ops.aten.embedding.default and len(node.args[0].users) > 1 and node.args[0].op == "placeholder"
+        for program in traced.programs.values()
+        for node in program.graph.nodes
+    )
+
+
+def _linear_weights(edge: Any, methods: list[str]) -> list[LinearWeights]:
+    """The quantized weights of linear layers, read off the graphs that delegates compile and the graph around them.
+
+    A weight stands in a delegated graph as ``dequantize_affine(weight, block_size, ...)`` with the bounds of its bits; outside
+    of delegates it is an argument of ``mixed_linear(input, weight, scales, ...)``.
     """
     from executorch.exir.lowered_backend_module import get_lowered_submodules
 
-    sizes: collections.Counter[int] = collections.Counter()
+    found: collections.Counter[tuple[int, int]] = collections.Counter()
     for method in methods:
-        for _, lowered, _ in get_lowered_submodules(edge.exported_program(method).graph_module):
+        graph = edge.exported_program(method).graph_module
+        for _, lowered, _ in get_lowered_submodules(graph):
             for node in lowered.original_module.graph.nodes:
-                if "dequantize_affine" in str(node.target) and tuple(node.args[5:7]) == (-8, 7):
-                    sizes[int(node.args[1][-1])] += 1
-    return dict(sizes)
+                if "dequantize_affine" in str(node.target) and node.args[0].op == "placeholder":
+                    found[int(node.args[6] - node.args[5]).bit_length(), int(node.args[1][-1])] += 1
+        for node in graph.graph.nodes:
+            if "mixed_linear" in str(node.target):
+                found[8, int(node.args[1].meta["val"].shape[-1])] += 1
+    return [LinearWeights(bits=bits, group_size=size, count=count) for (bits, size), count in sorted(found.items())]

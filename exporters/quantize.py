@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from exporters.config import ExportConfig
-from exporters.errors import ExportError
+from exporters.config import PER_CHANNEL, QEMBEDDING, QLINEAR, ExportConfig, Scheme
+from exporters.errors import ExportError, NotApplicableError
+from exporters.spelling import spell_out_linear_layers
 
 _INT4: Any = getattr(torch, "int4")  # noqa: B009 - torch 2.13.0 has it, its type stubs do not
 
@@ -48,61 +50,130 @@ class QuantizationReport:
 
 
 def quantize(model: Any, config: ExportConfig) -> QuantizationReport:
-    """Quantize a transformers model in place as ``config`` asks.
+    """Quantize a transformers model in place as ``config`` asks (``exporters.config.QLINEAR`` and ``QEMBEDDING``).
 
-    Linear ``8da4w``: 4-bit weights, symmetric, one scale a group; activations 8-bit, asymmetric, scaled for each token
-    while running. Embedding ``8w``: 8-bit weights, one scale a row.
+    Weights are quantized symmetrically. Dynamic activations are quantized asymmetrically, scaled for each token while running.
 
     Raises:
-        ExportError: the group size does not divide a layer's input features and ``allow_skipped_layers`` was not given,
-            or torchao did something else than it was asked.
+        ExportError: the group size does not divide a layer's input features, where the scheme has no fallback and
+            ``allow_skipped_layers`` was not given; weights stand outside of linear layers; or torchao did something else than
+            it was asked.
     """
     if not config.quantized:
         return QuantizationReport()
-    from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
-    from torchao.quantization.granularity import PerAxis, PerGroup
-
-    untied = _untie(model)
+    spell_out_linear_layers(model)
     linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    total = sum(module.weight.numel() for module in linears.values())
+    sizes = {name: module.weight.numel() for name, module in linears.items()}
+    embeddings = {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
+    uncalled = _uncalled(model, linears) if config.qlinear is not None else []
+    undivided = [
+        name
+        for name, module in linears.items()
+        if name not in uncalled and config.group_size and module.in_features % config.group_size
+    ]
+    skipped = _check(model, linears, undivided, embeddings, config)
+    skipped += [SkippedLayer(name, "the model reads its weight and never calls it as a layer") for name in uncalled]
+    # Nothing was touched so far: a refusal leaves the model as it was.
+    untied = _untie(model)
     layers: list[QuantizedLayer] = []
-    skipped: list[SkippedLayer] = []
     if config.qlinear is not None:
-        group = config.qlinear_group_size
-        skipped = [
-            SkippedLayer(name, f"{module.in_features} input features are no multiple of the group size {group}")
-            for name, module in linears.items()
-            if module.in_features % group
-        ]
-        if skipped and not config.allow_skipped_layers:
-            named = "; ".join(f"{layer.name}: {layer.reason}" for layer in skipped[:4])
-            more = f"; and {len(skipped) - 4} more" if len(skipped) > 4 else ""
-            raise ExportError(
-                f"qlinear_group_size {group} does not divide every linear layer ({named}{more}). Use a smaller group size, "
-                "or --allow-skipped-layers to leave them unquantized."
-            )
-        left = {layer.name for layer in skipped}
-        quantize_(
-            model,
-            Int8DynamicActivationIntxWeightConfig(weight_dtype=_INT4, weight_granularity=PerGroup(group)),
-            lambda module, name: isinstance(module, nn.Linear) and name not in left,
-        )
-        layers += [_read_back(name, linears[name], "linear", 4, group) for name in linears if name not in left]
+        scheme = QLINEAR[config.qlinear]
+        divided = [name for name in linears if name not in undivided and name not in uncalled]
+        layers += _quantize(linears, divided, "linear", scheme, config.group_size)
+        if scheme.fallback is not None:
+            layers += _quantize(linears, undivided, "linear", QLINEAR[scheme.fallback], PER_CHANNEL)
+    done = {layer.name for layer in layers}
     if config.qembedding is not None:
-        embeddings = {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
         for module in embeddings.values():
             # executorch 1.4.1 does not fuse a dequantized embedding that has one ("Missing out variants:
             # torchao::dequantize_affine"); it matters for training only.
             module.padding_idx = None
-        quantize_(
-            model,
-            IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0)),
-            lambda module, _: isinstance(module, nn.Embedding),
-        )
-        layers += [_read_back(name, module, "embedding", 8, module.embedding_dim) for name, module in embeddings.items()]
-    done = {layer.name for layer in layers if layer.kind == "linear"}
-    share = sum(module.weight.numel() for name, module in linears.items() if name in done) / total if total else 0.0
+        scheme = QEMBEDDING[config.qembedding]
+        layers += _quantize(embeddings, list(embeddings), "embedding", scheme, config.embedding_group_size)
+    share = sum(size for name, size in sizes.items() if name in done) / sum(sizes.values()) if sizes else 0.0
     return QuantizationReport(layers=tuple(layers), skipped=tuple(skipped), untied=untied, linear_share=share)
+
+
+def _check(
+    model: Any,
+    linears: Mapping[str, nn.Linear],
+    undivided: Sequence[str],
+    embeddings: Mapping[str, nn.Embedding],
+    config: ExportConfig,
+) -> list[SkippedLayer]:
+    """The layers that will be left as they are.
+
+    Raises:
+        NotApplicableError: there are some, and ``allow_skipped_layers`` was not given; or the embedding cannot be divided.
+    """
+    group = config.embedding_group_size
+    for name, embedding in embeddings.items() if config.qembedding is not None else ():
+        if group and embedding.embedding_dim % group:
+            raise NotApplicableError(
+                f"qembedding_group_size {group} does not divide the {embedding.embedding_dim} values of a row of {name}. Use a "
+                "group size that does, or 0 for one scale a row."
+            )
+    if config.qlinear is None:
+        return []
+    stacked = _stacked_weights(model)
+    skipped = [] if QLINEAR[config.qlinear].fallback else [_undivided(name, linears[name], config) for name in undivided]
+    skipped += stacked
+    if skipped and not config.allow_skipped_layers:
+        named = "; ".join(f"{layer.name}: {layer.reason}" for layer in skipped[:4])
+        more = f"; and {len(skipped) - 4} more" if len(skipped) > 4 else ""
+        smaller = "Use a smaller group size, or " if len(skipped) > len(stacked) else "Use "
+        raise NotApplicableError(
+            f"qlinear {config.qlinear!r} with the group size {config.group_size} does not take every linear layer "
+            f"({named}{more}). {smaller}--allow-skipped-layers to leave them unquantized."
+        )
+    return skipped
+
+
+def _undivided(name: str, module: nn.Linear, config: ExportConfig) -> SkippedLayer:
+    return SkippedLayer(name, f"{module.in_features} input features are no multiple of the group size {config.group_size}")
+
+
+def is_quantized(layer: nn.Module) -> bool:
+    """Whether torchao has quantized a layer's weight."""
+    return hasattr(layer.weight, "qdata")
+
+
+def _quantize(modules: Mapping[str, Any], names: Sequence[str], kind: str, scheme: Scheme, group: int) -> list[QuantizedLayer]:
+    """Quantize the modules called ``names`` and read back what was done to them."""
+    from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
+    from torchao.quantization.granularity import PerAxis, PerGroup
+
+    granularity = PerAxis(0) if group == PER_CHANNEL else PerGroup(group)
+    dtype = _INT4 if scheme.weight_bits == 4 else torch.int8
+    if scheme.dynamic_activations:
+        recipe: Any = Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
+    else:
+        recipe = IntxWeightOnlyConfig(weight_dtype=dtype, granularity=granularity)
+    for name in names:
+        quantize_(modules[name], recipe, lambda module, _: True)
+    return [_read_back(name, modules[name], kind, scheme.weight_bits, group) for name in names]
+
+
+def _uncalled(model: Any, linears: Mapping[str, nn.Module]) -> list[str]:
+    """Layers whose weight a model multiplies itself (Mamba's ``dt_proj``): quantized weights only work inside of a layer."""
+    called: set[nn.Module] = set()
+    hooks = [module.register_forward_pre_hook(lambda module, _: called.add(module)) for module in linears.values()]
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, 2, dtype=torch.long))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [name for name, module in linears.items() if module not in called]
+
+
+def _stacked_weights(model: Any) -> list[SkippedLayer]:
+    """Weights of several linear layers in one parameter, as mixtures of experts have them: torchao leaves them alone."""
+    return [
+        SkippedLayer(name, f"it stacks the weights of {parameter.shape[0]} linear layers, which no scheme takes")
+        for name, parameter in model.named_parameters()
+        if parameter.dim() == 3 and "expert" in name
+    ]
 
 
 def _untie(model: Any) -> bool:
@@ -114,8 +185,9 @@ def _untie(model: Any) -> bool:
     return True
 
 
-def _read_back(name: str, module: nn.Module, kind: str, bits: int, group: int) -> QuantizedLayer:
+def _read_back(name: str, module: Any, kind: str, bits: int, group: int) -> QuantizedLayer:
     weight: Any = module.weight
+    group = group or weight.shape[-1]
     block = tuple(getattr(weight, "block_size", ()))
     found_bits = {_INT4: 4, torch.int8: 8}.get(getattr(weight, "target_dtype", None))
     if block != (1, group) or found_bits != bits:

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from exporters.attention.layer import Layout
+from exporters.attention.layer import Shape, bits
 
 
 class CustomCacheLayer(nn.Module):
     """Holds every position, length first, as the operator wants it.
 
-    Args: as for ``StaticCacheLayer``.
+    Args: as for ``StaticCacheLayer``, and
+        quantized: Store keys and values in 8 bits.
     """
 
     kind = "custom"
 
-    def __init__(self, heads: int, key_dim: int, value_dim: int, max_seq_len: int, layout: Layout, *, sliding: bool) -> None:
+    def __init__(self, shape: Shape, *, sliding: bool, quantized: bool = False) -> None:
         super().__init__()
-        self.capacity = max_seq_len
+        self.capacity = shape.max_seq_len
         self.sliding = sliding
-        self.key_dim = key_dim
-        self.layout = layout
-        self.keys: Tensor
-        self.values: Tensor
-        self.register_buffer("keys", torch.zeros(1, max_seq_len, heads, key_dim))
-        self.register_buffer("values", torch.zeros(1, max_seq_len, heads, value_dim))
+        self.heads = shape.heads
+        self.key_dim = shape.key_dim
+        self.bits = bits(shape, quantized=quantized)
+        self.shape = shape
+        self.keys = shape.storage(self.capacity, shape.key_dim, quantized=quantized)
+        self.values = shape.storage(self.capacity, shape.value_dim, quantized=quantized)
 
     def key_positions(self, positions: Tensor) -> tuple[int, int | Tensor]:
         return self.capacity, 0
 
     def update(self, keys: Tensor, values: Tensor, positions: Tensor, start: int | None) -> tuple[Tensor, Tensor]:
-        torch.ops.llama.update_cache(keys.transpose(1, 2), self.keys, start)
-        torch.ops.llama.update_cache(values.transpose(1, 2), self.values, start)
-        if self.layout is Layout.HEADS_FIRST:
-            return self.keys.transpose(1, 2), self.values.transpose(1, 2)
-        return self.keys, self.values
+        self.keys.write(keys.transpose(1, 2), start)
+        self.values.write(values.transpose(1, 2), start)
+        return self.shape.arranged(self.keys.read(), self.values.read())

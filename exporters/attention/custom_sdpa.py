@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,17 +19,33 @@ NAME = "executorch_custom"
 """The attention implementation's name. It must not contain "sdpa": transformers 5.23.0 would then refuse every model that has
 no SDPA of its own, where the reasons to refuse are those of ``_attention``."""
 
-_start: contextvars.ContextVar[int] = contextvars.ContextVar("start")
+
+@dataclass(frozen=True)
+class _Call:
+    """What attention has to know of the call it is part of."""
+
+    start: int
+    """The position of the first query."""
+    sink: tuple[int, int] | None
+    """Sinks and window of full-attention layers, in tokens."""
+
+
+_call: contextvars.ContextVar[_Call] = contextvars.ContextVar("call")
 
 
 @contextlib.contextmanager
-def start_position(start: int) -> Iterator[None]:
-    """Tell the attention layers that are called inside at which position the first query stands."""
-    token = _start.set(start)
+def call(start: int, sink: tuple[int, int] | None = None) -> Iterator[None]:
+    """Tell the attention layers that are called inside where the first query stands, and what they may see.
+
+    Args:
+        start: The position of the first query.
+        sink: The attention sink, ``(sinks, window)``, of full-attention layers.
+    """
+    token = _call.set(_Call(start, sink))
     try:
         yield
     finally:
-        _start.reset(token)
+        _call.reset(token)
 
 
 def _attention(
@@ -67,7 +84,7 @@ def _attention(
             )
     query = query.transpose(1, 2)
     if attention_mask is None:
-        output = torch.ops.llama.custom_sdpa(query, key, value, _start.get(), None, 0.0, True, scaling)
+        output = torch.ops.llama.custom_sdpa(query, key, value, _call.get().start, None, 0.0, True, scaling)
     else:
         output = torch.ops.llama.custom_sdpa(query, key, value, 0, attention_mask[0, 0], 0.0, False, scaling)
     return output, None
@@ -76,9 +93,21 @@ def _attention(
 def _mask(*args: Any, mask_function: Any = causal_mask_function, dtype: torch.dtype = torch.float32, **kwargs: Any) -> Any:
     """No mask for plain causal attention, which the operator does by itself; otherwise one that is added."""
     if mask_function is causal_mask_function:
-        return None
+        sink = _call.get().sink
+        if sink is None:
+            return None
+        mask_function = _sink_mask_function(*sink)
     allowed = sdpa_mask(*args, mask_function=mask_function, **{**kwargs, "allow_is_causal_skip": False})
     return torch.where(allowed, 0.0, float("-inf"))
+
+
+def _sink_mask_function(sinks: int, window: int) -> Any:
+    """Causal, and within the sinks or the window; a slot that holds nothing has a negative position."""
+
+    def allowed(batch: Any, head: Any, query: Any, key: Any) -> Any:
+        return (key >= 0) & (key <= query) & ((key > query - window) | (key < sinks))
+
+    return allowed
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+import torch
 from torch import Tensor
+
+from exporters.attention.storage import FloatStorage, Int8Storage, Storage
 
 
 class Layout(str, Enum):
@@ -17,16 +21,48 @@ class Layout(str, Enum):
     """[1, length, heads, head_dim], what ``llama::custom_sdpa`` reads."""
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What the attention of a layer produces, and how its cache hands it back."""
+
+    heads: int
+    """Number of key-value heads."""
+    key_dim: int
+    """Width of a key, the head size."""
+    value_dim: int
+    """Width of a value."""
+    max_seq_len: int
+    """Positions of a sequence."""
+    layout: Layout
+    """What ``update`` returns."""
+    dtype: torch.dtype = torch.float32
+    """Type of keys and values."""
+
+    def storage(self, slots: int, width: int, *, quantized: bool) -> Storage:
+        """Slots for keys or values of this layer."""
+        return (Int8Storage if quantized else FloatStorage)(slots, self.heads, width, self.dtype)
+
+    def arranged(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [1, length, heads, width] in the layout."""
+        if self.layout is Layout.HEADS_FIRST:
+            return keys.transpose(1, 2), values.transpose(1, 2)
+        return keys, values
+
+
 class CacheLayer(Protocol):
     """Keys and values of one attention layer. It holds no count of its own: positions come with every call, so a
     session is reset by starting again at position 0."""
 
     kind: str
-    """``static``, ``custom`` or ``ring``, for reports."""
+    """``static``, ``custom``, ``ring`` or ``sink``, for reports; ``state`` of a layer that does not attend."""
     capacity: int
     """Positions it holds."""
+    heads: int
+    """Number of key-value heads; 0 of a layer that does not attend."""
     key_dim: int
     """Width of a key, the head size."""
+    bits: int
+    """Of a stored value."""
     sliding: bool
     """Whether the layer attends within a sliding window."""
 
@@ -55,3 +91,8 @@ class CacheLayer(Protocol):
             Keys and values in the layout the layer was built with.
         """
         ...
+
+
+def bits(shape: Shape, *, quantized: bool) -> int:
+    """Bits of a stored value."""
+    return 8 if quantized else 8 * shape.dtype.itemsize

@@ -5,33 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from exporters.attention.layer import Layout
+from exporters.attention.layer import Layout, Shape, bits
 
 
 class StaticCacheLayer(nn.Module):
     """Holds every position; a sliding-window layer relies on its mask.
 
     Args:
-        heads: Number of key-value heads.
-        key_dim: Width of a key.
-        value_dim: Width of a value.
-        max_seq_len: Positions held.
-        layout: What ``update`` returns.
+        shape: Of the layer's keys and values.
         sliding: Whether the layer attends within a window.
     """
 
     kind = "static"
 
-    def __init__(self, heads: int, key_dim: int, value_dim: int, max_seq_len: int, layout: Layout, *, sliding: bool) -> None:
+    def __init__(self, shape: Shape, *, sliding: bool) -> None:
         super().__init__()
-        self.capacity = max_seq_len
+        self.capacity = shape.max_seq_len
         self.sliding = sliding
-        self.key_dim = key_dim
-        self.layout = layout
+        self.heads = shape.heads
+        self.key_dim = shape.key_dim
+        self.bits = bits(shape, quantized=False)
+        self.layout = shape.layout
         self.keys: Tensor
         self.values: Tensor
-        self.register_buffer("keys", torch.zeros(1, heads, max_seq_len, key_dim))
-        self.register_buffer("values", torch.zeros(1, heads, max_seq_len, value_dim))
+        self.register_buffer("keys", torch.zeros(1, shape.heads, self.capacity, shape.key_dim, dtype=shape.dtype))
+        self.register_buffer("values", torch.zeros(1, shape.heads, self.capacity, shape.value_dim, dtype=shape.dtype))
 
     def key_positions(self, positions: Tensor) -> tuple[int, int | Tensor]:
         return self.capacity, 0

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 from exporters.config import ExportConfig
 
-TASKS: Mapping[str, str] = MappingProxyType({"text-generation": "CausalLMExportableModule"})
+TASKS: Mapping[str, str] = MappingProxyType(
+    {"text-generation": "CausalLMExportableModule", "feature-extraction": "CausalLMExportableModule"}
+)
 """The wrapper of each task."""
 
 

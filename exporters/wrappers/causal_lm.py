@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -11,11 +12,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from exporters import metadata
-from exporters.attention import custom_sdpa
-from exporters.attention.cache import ExplicitPositionCache, build_layers
-from exporters.attention.layer import CacheLayer, Layout
+from exporters.attention import custom_sdpa, indexed
+from exporters.attention.cache import ExplicitPositionCache, build_layers, cache_argument
+from exporters.attention.layer import CacheLayer
 from exporters.config import ExportConfig
-from exporters.errors import ExportError
+from exporters.errors import ExportError, NotApplicableError
 from exporters.wrappers import ExportableMethod
 
 DEFAULT_MAX_SEQ_LEN = 2048
@@ -25,18 +26,21 @@ class CausalLMExportableModule(nn.Module):
     """Token ids (or embeddings) and their positions in, logits out; the KV cache is the module's own.
 
     Args:
-        model: A decoder-only language model of transformers, in evaluation mode. Its attention implementation is set to
+        model: A decoder-only language model of transformers, with or without its output layer, in evaluation mode. Its
+        attention implementation is set to
             the one the configuration asks for.
         config: The configuration; ``max_seq_len=None`` takes the model's context, at most 2048.
         embeddings: Take embeddings [1, n, hidden] instead of token ids [1, n], as the decoder of a multimodal model does.
 
     Raises:
         ExportError: the model's context is shorter than ``max_seq_len``, or it keeps state that there is no cache for.
+        NotApplicableError: the architecture has nothing that the configuration asks to replace.
     """
 
     def __init__(self, model: PreTrainedModel, config: ExportConfig, *, embeddings: bool = False) -> None:
         super().__init__()
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        context = context if context is None or context > 0 else None  # -1 stands for none
         self.max_seq_len = config.max_seq_len or min(context or DEFAULT_MAX_SEQ_LEN, DEFAULT_MAX_SEQ_LEN)
         if context and self.max_seq_len > context:
             raise ExportError(
@@ -44,10 +48,37 @@ class CausalLMExportableModule(nn.Module):
             )
         self.config = config
         self.embeddings = embeddings
+        head = model.get_output_embeddings()
+        if config.use_shared_embedding and (head is None or head.weight is not model.get_input_embeddings().weight):
+            raise NotApplicableError(
+                f"the embedding of {type(model).__name__} is not tied to its output layer; nothing is shared."
+            )
         self.model = model
-        layout = Layout.LENGTH_FIRST if config.use_custom_sdpa else Layout.HEADS_FIRST
-        self.cache = build_layers(model, self.max_seq_len, layout, custom=config.use_custom_kv_cache)
-        model.set_attn_implementation(custom_sdpa.NAME if config.use_custom_sdpa else "eager")
+        self.cache = build_layers(model, self.max_seq_len, config)
+        sinks = any(layer.kind == "sink" for layer in self._layers)
+        if config.use_attention_sink is not None and not sinks:
+            raise NotApplicableError(f"every attention layer of {type(model).__name__} has a window; there is none for a sink.")
+        self._set_attention()
+        # A head passes on what it does not name, and a decoder that does not name it either would ignore it.
+        self._takes_positions = any(
+            "position_ids" in inspect.signature(each.forward).parameters for each in (model, model.base_model)
+        )
+        self._cache_argument = cache_argument(model)
+        # Falcon builds its ALiBi from an attention mask, which has to be as long as the cache; its default is as long as what
+        # was fed (transformers 5.23.0).
+        self._masked = bool(getattr(model.config, "alibi", False))
+
+    def _set_attention(self) -> None:
+        if not self.config.use_custom_sdpa:
+            rings = any(layer.kind == "ring" for layer in self._layers)
+            self.model.set_attn_implementation(indexed.NAME if rings else "eager")
+            return
+        if not self.model._supports_attention_backend:
+            raise NotApplicableError(
+                f"{type(self.model).__name__} writes its attention out instead of asking for an implementation, so custom SDPA "
+                "cannot take its place; export without use_custom_sdpa."
+            )
+        self.model.set_attn_implementation(custom_sdpa.NAME)
 
     def forward(self, tokens: Tensor, cache_position: Tensor) -> Tensor:
         """Logits of every token of a call, and the cache updated.
@@ -58,19 +89,29 @@ class CausalLMExportableModule(nn.Module):
                 first must have been given in earlier calls; starting at 0 begins a new sequence.
 
         Returns:
-            [1, n, vocabulary] logits.
+            [1, n, vocabulary] logits, or [1, n, hidden] states of a model without an output layer.
         """
         start = None
         attention: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        if self.config.use_custom_sdpa or self.config.use_custom_kv_cache:
+        if self.config.use_custom_sdpa or self.config.use_custom_kv_cache or not self._takes_positions:
             start = self._start(cache_position)
-            attention = custom_sdpa.start_position(start)
-        cache = ExplicitPositionCache(self.cache, cache_position, start)
-        inputs = {"inputs_embeds" if self.embeddings else "input_ids": tokens}
+            attention = custom_sdpa.call(start, self.config.attention_sink)
+        cache = ExplicitPositionCache(
+            self.cache,
+            cache_position,
+            start,
+            one_token=not self.config.dynamic_shapes,
+            counts=not self._takes_positions,
+        )
+        inputs = {"inputs_embeds" if self.embeddings else "input_ids": tokens, self._cache_argument: cache}
+        if self._takes_positions:
+            inputs["position_ids"] = cache_position.unsqueeze(0)
+        if self._masked:
+            inputs["attention_mask"] = torch.ones(1, self.max_seq_len, dtype=torch.long)
         with attention:
-            output = self.model(**inputs, position_ids=cache_position.unsqueeze(0), past_key_values=cache, use_cache=True)
-        logits: Tensor = output.logits
-        return logits
+            output = self.model(**inputs, use_cache=True)
+        answers: Tensor = output.logits if "logits" in output else output.last_hidden_state
+        return answers
 
     def _start(self, cache_position: Tensor) -> int:
         """The first position as a number, bounded for torch.export."""
@@ -95,8 +136,9 @@ class CausalLMExportableModule(nn.Module):
             self.model,
             self.config,
             max_seq_len=self.max_seq_len,
-            head_dim=self._layers[0].key_dim,
-            ring=any(layer.kind == "ring" for layer in self._layers),
+            heads=max(layer.heads for layer in self._layers),
+            head_dim=max(layer.key_dim for layer in self._layers),
+            rewinds=all(layer.kind in ("static", "custom") for layer in self._layers),
         )
 
     @property
@@ -104,4 +146,7 @@ class CausalLMExportableModule(nn.Module):
         return [cast(CacheLayer, layer) for layer in self.cache]
 
     def cache_report(self) -> list[dict[str, Any]]:
-        return [{"kind": layer.kind, "capacity": layer.capacity, "sliding": layer.sliding} for layer in self._layers]
+        return [
+            {"kind": layer.kind, "capacity": layer.capacity, "sliding": layer.sliding, "bits": layer.bits}
+            for layer in self._layers
+        ]

@@ -5,7 +5,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conformance.sessions.eager import EagerSession
+from conformance.sessions.eager_cache import round_to_8_bits
 from exporters import ExportConfig, ExportError
+from exporters.attention.storage import FloatStorage, Int8Storage
+from exporters.errors import NotApplicableError
 from exporters.wrappers.causal_lm import CausalLMExportableModule
 
 import executorch.extension.llm.custom_ops.custom_ops  # isort: skip  # noqa: F401 - registers llama::*
@@ -63,6 +67,7 @@ def test_sliding_window_layers_keep_a_ring_and_the_others_everything(toy):
     config = ExportConfig(use_custom_kv_cache=True, max_seq_len=LENGTH)
     report = CausalLMExportableModule(toy("gemma3_text"), config).cache_report()
     assert [(layer["kind"], layer["capacity"]) for layer in report] == [("ring", 4), ("custom", LENGTH)]
+    assert {layer["bits"] for layer in report} == {32}
     wide = CausalLMExportableModule(toy("gemma3_text", sliding_window=63), config).cache_report()
     assert [(layer["kind"], layer["sliding"]) for layer in wide] == [("custom", True), ("custom", False)]
 
@@ -79,29 +84,150 @@ def test_a_cache_longer_than_the_context_is_refused(toy):
     assert CausalLMExportableModule(toy("llama"), ExportConfig()).max_seq_len == 64
 
 
-def test_state_that_there_is_no_cache_for_is_refused():
+def random_model(kind, **changes):
+    """A random model of an architecture that the toys do not have."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    configuration = AutoConfig.for_model("mamba", vocab_size=48, hidden_size=16, num_hidden_layers=1, state_size=4)
-    with pytest.raises(ExportError, match="full and sliding-window attention only"):
-        CausalLMExportableModule(AutoModelForCausalLM.from_config(configuration).eval(), ExportConfig(max_seq_len=8))
+    torch.manual_seed(0)
+    configuration = AutoConfig.for_model(kind, vocab_size=48, hidden_size=32, **changes)
+    return AutoModelForCausalLM.from_config(configuration, attn_implementation="eager").eval().requires_grad_(False)
+
+
+def test_state_that_there_is_no_cache_for_is_refused():
+    attends_and_recurs = dict(mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_n_groups=1, mamba_d_state=8)
+    model = random_model(
+        "falcon_h1", num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2, head_dim=8, **attends_and_recurs
+    )
+    with pytest.raises(ExportError, match="keeps a LinearAttentionAndFullAttentionLayer; there are caches for full and"):
+        CausalLMExportableModule(model, ExportConfig(max_seq_len=8))
+
+
+def mamba(**changes):
+    return random_model("mamba", num_hidden_layers=1, state_size=4, **changes)
+
+
+def test_a_recurrence_takes_one_token_a_call_and_has_nothing_to_replace():
+    with pytest.raises(NotApplicableError, match=r"a recurrence whose pass over several tokens .*dynamic_shapes=False"):
+        CausalLMExportableModule(mamba(), ExportConfig(max_seq_len=8))
+    for option in ("use_custom_sdpa", "use_custom_kv_cache"):
+        with pytest.raises(NotApplicableError, match="does not attend: it has no KV cache and no SDPA to replace"):
+            CausalLMExportableModule(mamba(), ExportConfig(max_seq_len=8, dynamic_shapes=False, **{option: True}))
+
+
+def test_a_state_is_carried_from_token_to_token_and_begins_anew():
+    model = mamba()
+    tokens = torch.randint(0, 48, (2, 1, LENGTH), generator=torch.Generator().manual_seed(1))
+    module = CausalLMExportableModule(model, ExportConfig(max_seq_len=LENGTH, dynamic_shapes=False))
+    assert [(layer["kind"], layer["bits"], layer["sliding"]) for layer in module.cache_report()] == [("state", 32, False)]
+    assert module.constant_methods()["supports_rewind"] is False
+    assert "get_n_kv_heads" not in module.constant_methods()
+    for sequence in (*tokens, tokens[0]):
+        expected = model(sequence, use_cache=False).logits[0]
+        torch.testing.assert_close(feed(module, sequence, [1] * LENGTH), expected, atol=2e-5, rtol=0)
+
+
+def sink_config(sinks, window, **changes):
+    options = {"use_custom_sdpa": True, "use_custom_kv_cache": True, "max_seq_len": LENGTH, **changes}
+    return ExportConfig(use_attention_sink=f"{sinks},{window}", **options)
+
+
+def masked(model, tokens, sinks, window):
+    """Logits of one pass without any cache, from the definition of an attention sink: a mask."""
+    query, key = torch.arange(tokens.shape[1])[:, None], torch.arange(tokens.shape[1])
+    allowed = (key <= query) & ((key > query - window) | (key < sinks))
+    mask = torch.where(allowed, 0.0, torch.finfo(torch.float32).min)[None, None]
+    return model(tokens, attention_mask=mask, use_cache=False).logits[0]
+
+
+@pytest.mark.parametrize(("sinks", "window"), [(1, 1), (2, 5), (4, 8), (4, LENGTH), (LENGTH, 2)])
+def test_an_attention_sink_forgets_what_a_mask_hides_however_a_sequence_is_fed(toy, sinks, window):
+    model = toy("llama")
+    tokens = torch.randint(0, 48, (2, 1, LENGTH), generator=torch.Generator().manual_seed(1))
+    module = CausalLMExportableModule(model, sink_config(sinks, window))
+    for sequence in (*tokens, tokens[0]):
+        expected = masked(toy("llama"), sequence, sinks, window)
+        for sizes in ([LENGTH], [1] * LENGTH, [4, 1, LENGTH - 5], [sinks, *[1] * (LENGTH - sinks)], [7, 9, 8]):
+            torch.testing.assert_close(feed(module, sequence, sizes), expected, atol=2e-5, rtol=0)
+    assert module.constant_methods()["supports_rewind"] is False
+
+
+def test_only_layers_without_a_window_have_a_sink(toy):
+    layers = CausalLMExportableModule(toy("gemma3_text"), sink_config(4, 8)).cache_report()
+    assert [(layer["kind"], layer["capacity"], layer["sliding"]) for layer in layers] == [
+        ("ring", 4, True),
+        ("sink", 11, False),
+    ]
+    with pytest.raises(NotApplicableError, match="every attention layer of MistralForCausalLM has a window"):
+        CausalLMExportableModule(toy("mistral"), sink_config(4, 8))
+
+
+@pytest.mark.parametrize("sdpa", [False, True])
+def test_eight_bits_are_the_same_however_a_sequence_is_fed(toy, kind, sdpa):
+    config = ExportConfig(use_custom_sdpa=sdpa, use_custom_kv_cache=True, quantize_kv_cache=True, max_seq_len=LENGTH)
+    module = CausalLMExportableModule(toy(kind), config)
+    assert {layer["bits"] for layer in module.cache_report()} == {8}
+    tokens = torch.randint(0, 48, (1, LENGTH), generator=torch.Generator().manual_seed(1))
+    exact = toy(kind)(tokens, use_cache=False).logits[0]
+    expected = EagerSession(toy(kind), LENGTH, cache_bits=8).forward(tokens, 0)
+    assert float((exact - expected).abs().max()) > 1e-4
+    for sizes in ([LENGTH], [1] * LENGTH, [4, 1, LENGTH - 5], [5, LENGTH - 5]):
+        found = feed(module, tokens, sizes)
+        # A rounding may fall on the other side, where another order of additions moved a key; that costs one step of 255.
+        assert float((found - expected).norm() / expected.norm()) < 0.02
+        assert float((found - expected).norm()) < 0.5 * float((exact - expected).norm())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda v: v, lambda v: v.abs() + 1, lambda v: -v.abs() - 1, lambda v: 1e-4 * v, lambda v: 1e3 * v, lambda v: 0 * v],
+    ids=("both signs", "positive", "negative", "small", "large", "zero"),
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_eight_bits_are_what_their_definition_says(change, dtype):
+    values = change(torch.randn(1, 500, 2, 16, generator=torch.Generator().manual_seed(0))).to(dtype)
+    storage = Int8Storage(510, 2, 16, dtype)
+    storage.write(values, 3)
+    found, expected = storage.read()[:, 3:503], round_to_8_bits(values)
+    assert found.dtype == expected.dtype == dtype
+    assert torch.equal(found, storage.rounded(values))
+    assert not storage.read()[:, :3].any()
+    assert not storage.read()[:, 503:].any()
+    if dtype is torch.float32:
+        torch.testing.assert_close(found, expected, atol=0, rtol=1e-6)
+        return
+    # Short numbers lie halfway between two steps often enough, and either is right.
+    off = (found.float() - expected.float()).abs()
+    low, high = values.float().amin(-1, keepdim=True).clamp(max=0), values.float().amax(-1, keepdim=True).clamp(min=0)
+    assert bool((off <= (high - low) / 255 + torch.finfo(dtype).eps * values.float().abs().amax(-1, keepdim=True)).all())
+    assert float((off > 0).float().mean()) < 0.01
+
+
+@pytest.mark.parametrize("kind_of_storage", [FloatStorage, Int8Storage])
+def test_values_are_written_to_the_slots_they_are_given(kind_of_storage):
+    values = torch.randn(1, 3, 2, 8, generator=torch.Generator().manual_seed(0))
+    storage = kind_of_storage(6, 2, 8, torch.float32)
+    storage.write(values, None, torch.tensor([[5, 0, 2]]))
+    assert torch.equal(storage.read()[:, [5, 0, 2]], storage.rounded(values))
+    assert not storage.read()[:, [1, 3, 4]].any()
 
 
 def test_custom_sdpa_refuses_an_architecture_whose_terms_it_would_drop():
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    configuration = AutoConfig.for_model(
-        "gemma2",
-        vocab_size=48,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        max_position_embeddings=64,
+    model = random_model(
+        "gemma2", intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16
     )
-    model = AutoModelForCausalLM.from_config(configuration, attn_implementation="eager").eval()
     module = CausalLMExportableModule(model, ExportConfig(use_custom_sdpa=True, max_seq_len=16))
-    with pytest.raises(ExportError, match="soft-capping"):
+    with pytest.raises(NotApplicableError, match="soft-capping"):
         module(torch.zeros(1, 2, dtype=torch.long), torch.arange(2))
+
+
+def test_custom_sdpa_refuses_an_architecture_that_asks_for_no_attention():
+    model = random_model("bloom", n_layer=1, n_head=4)
+    with pytest.raises(NotApplicableError, match="BloomForCausalLM writes its attention out"):
+        CausalLMExportableModule(model, ExportConfig(use_custom_sdpa=True, max_seq_len=16))
+
+
+def test_an_embedding_that_is_not_tied_cannot_be_shared(toy):
+    shared = ExportConfig(recipe="portable", use_shared_embedding=True, max_seq_len=16)
+    assert CausalLMExportableModule(toy("llama"), shared).config is shared
+    with pytest.raises(NotApplicableError, match="the embedding of Qwen3ForCausalLM is not tied"):
+        CausalLMExportableModule(toy("qwen3", tie_word_embeddings=False), shared)

@@ -1,5 +1,6 @@
 """What the cells of the matrix do not cover: other options, and what is left behind when an export fails."""
 
+import collections
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from conformance.generate import generate
 from conformance.sessions.eager import EagerSession
 from conformance.sessions.executorch import ExecuTorchSession
 from exporters import ExportConfig, ExportError
+from exporters.artifact import LinearWeights
 from exporters.pipeline import export, load_model
 from exporters.wrappers.causal_lm import CausalLMExportableModule
 from zoo.checkpoints import resolve
@@ -41,8 +43,23 @@ def test_a_static_program_takes_one_token_a_call_and_says_the_same(smollm2, tmp_
 
 def test_another_group_size_is_the_one_in_the_delegated_graph(tmp_path):
     artifact = export(resolve(QWEN3_0_6B), ExportConfig.from_id("xnnpack-fp32-8da4w-g64", max_seq_len=16), tmp_path)
-    assert artifact.account.realised.linear_group_sizes == {64: 15}
+    assert artifact.account.realised.linear_weights == [LinearWeights(bits=4, group_size=64, count=15)]
     assert {layer["group_size"] for layer in artifact.account.quantization["layers"]} == {64}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "whole"),
+    [("xnnpack-fp32-4w", {True}), ("portable-fp32-8w", {True}), ("xnnpack-fp32-8da4w+8da8w-g64", {True, False})],
+)
+def test_the_weights_in_a_program_are_those_that_were_made_wherever_they_run(smollm2, tmp_path, configuration, whole):
+    artifact = export(smollm2, ExportConfig.from_id(configuration, max_seq_len=16), tmp_path)
+    account = artifact.account
+    layers = [layer for layer in account.quantization["layers"] if layer["kind"] == "linear"]
+    made = collections.Counter((layer["weight_bits"], layer["group_size"]) for layer in layers)
+    assert {(each.bits, each.group_size): each.count for each in account.realised.linear_weights} == made
+    assert {layer["group_size"] == layer["shape"][-1] for layer in layers} == whole
+    mixed = [name for name in account.realised.operators if "mixed_linear" in name]
+    assert bool(mixed) == configuration.startswith("portable")
 
 
 def test_a_program_may_take_embeddings(smollm2):
@@ -69,7 +86,7 @@ def test_a_program_may_take_embeddings(smollm2):
 
 def test_a_failed_export_leaves_what_was_there(smollm2, tmp_path):
     (tmp_path / "model.pte").write_bytes(b"an earlier program")
-    with pytest.raises(ExportError, match="does not divide every linear layer"):
+    with pytest.raises(ExportError, match="with the group size 64 does not take every linear layer"):
         export(smollm2, ExportConfig(qlinear="8da4w", qlinear_group_size=64, max_seq_len=16), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.pte"]
     assert (tmp_path / "model.pte").read_bytes() == b"an earlier program"

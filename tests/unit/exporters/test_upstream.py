@@ -60,3 +60,66 @@ def test_xnnpack_partitions_what_it_then_cannot_read(function, error):
 
     with pytest.raises(Exception, match=error):
         run(Module(), torch.zeros(1, 3, 8, 8), partitioner=[XnnpackPartitioner()])
+
+
+def test_the_optimized_product_of_tensors_of_unequal_rank_fails():
+    class Product(torch.nn.Module):
+        def forward(self, x):
+            return x * torch.ones(32, 16)
+
+    values = torch.ones(1, 32, 1)
+    assert Product()(values).shape == (1, 32, 16)
+    with pytest.raises(RuntimeError, match="0x12"):
+        run(Product(), values, values)
+
+
+def quantized_linear(bits, *, bias):
+    """A linear layer with ``bits``-bit weights and float activations, its answer in eager PyTorch, and an input."""
+    from torchao.quantization import IntxWeightOnlyConfig, quantize_
+    from torchao.quantization.granularity import PerAxis
+
+    torch.manual_seed(0)
+    layer = torch.nn.Sequential(torch.nn.Linear(64, 32, bias=bias)).eval().requires_grad_(False)
+    dtype = torch.int8 if bits == 8 else torch.int4
+    quantize_(layer, IntxWeightOnlyConfig(weight_dtype=dtype, granularity=PerAxis(0)))
+    values = torch.randn(2, 64)
+    return layer, layer(values), values
+
+
+def test_xnnpack_drops_the_scales_of_weights_where_activations_are_float():
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    layer, _, values = quantized_linear(8, bias=False)
+    found = run(layer, values, values, partitioner=[XnnpackPartitioner()])[0]
+    torch.testing.assert_close(found, values @ layer[0].weight.qdata.float().T, atol=1e-2, rtol=1e-4)
+
+
+def test_xnnpack_refuses_4_bit_channels_with_float_activations_unless_lowering_is_mended():
+    from exporters.recipes import xnnpack
+
+    layer, expected, values = quantized_linear(4, bias=False)
+    with pytest.raises(RuntimeError, match="0x"):
+        run(layer, values, values, partitioner=[xnnpack._weight_only_partitioner()])
+    with xnnpack.mended():
+        found = run(layer, values, values, partitioner=[xnnpack._weight_only_partitioner()])[0]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_xnnpack_scales_the_bias_of_a_linear_layer_with_float_activations():
+    from executorch.backends.xnnpack.operators.quant_params import QuantParams
+
+    from exporters.recipes import xnnpack
+
+    layer, expected, values = quantized_linear(8, bias=True)
+    bias = QuantParams.from_bias
+    QuantParams.from_bias = staticmethod(lambda *_: None)  # upstream's refuses the combination while lowering
+    try:
+        found = run(layer, values, values, partitioner=[xnnpack._weight_only_partitioner()])[0]
+    finally:
+        QuantParams.from_bias = bias
+    scaled = layer[0].bias * layer[0].weight.scale.flatten()
+    assert float((found - expected).abs().max()) > 0.01
+    torch.testing.assert_close(expected - found, (layer[0].bias - scaled).expand(2, -1), atol=1e-4, rtol=0)
+    mended = torch.nn.Sequential(xnnpack.BiasApart(layer[0]))
+    found = run(mended, values, values, partitioner=[xnnpack._weight_only_partitioner()])[0]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
