@@ -10,9 +10,23 @@ from typing import Any
 TASKS: Mapping[str, str] = MappingProxyType(
     {
         "text-generation": "CausalLMExportableModule",
+        "feature-extraction": "CausalLMExportableModule",
     }
 )
 """The tasks the suite can run, as the Hub names them, with the wrapper each one uses."""
+
+
+TRAITS: Mapping[str, str] = MappingProxyType(
+    {
+        "own_attention": "its attention is written out in the model instead of asked for by name",
+        "soft_capping": "its attention scores are soft-capped",
+        "no_attention": "it does not attend",
+        "recurrent": "a pass over several tokens starts its recurrence from nothing",
+        "all_sliding": "every attention layer has a sliding window",
+        "untied": "its embedding is not tied to its output layer",
+    }
+)
+"""What of an architecture decides which configurations apply to it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,8 @@ class Model:
     """How to build its twin."""
     prompts: tuple[str | Prompt, ...]
     """Reference prompts; at least two, so that a state that leaks from one request into the next is seen."""
+    traits: tuple[str, ...] = ()
+    """Keys of ``TRAITS``; a test holds them against what the exporter finds."""
     hub_id: str | None = None
     """The published checkpoint."""
     revision: str | None = None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from zoo.errors import ZooError, unknown
-from zoo.model import TASKS, Model
+from zoo.model import TASKS, TRAITS, Model
 
 NAME = r"[a-z0-9][a-z0-9._-]*"
 """What a model may be called: its name is part of file names and test ids."""
@@ -29,6 +29,9 @@ def register(model: Model) -> Model:
         raise unknown("task", model.task, TASKS, hint=f"It is the task of the model {model.name!r}.")
     if model.wrapper != TASKS[model.task]:
         raise ZooError(f"model {model.name!r}: the task {model.task!r} uses {TASKS[model.task]}, not {model.wrapper!r}.")
+    for trait in model.traits:
+        if trait not in TRAITS:
+            raise unknown("trait", trait, TRAITS, hint=f"It is a trait of the model {model.name!r}.")
     if not model.methods:
         raise ZooError(f"model {model.name!r} expects no method; name at least one, such as methods=('forward',).")
     if len(set(model.reference_prompts)) < 2:

@@ -23,6 +23,9 @@ TOY: Mapping[str, int] = {
 """Dimensions of a twin that its row does not name, where its configuration class has them and sets them. Every width is a
 multiple of 32, so that group sizes apply; the window is crossed by the tests."""
 
+UNDECLARED = ("head_dim",)
+"""Options that models of transformers 5.23.0 read although their configuration class does not declare them (Qwen3-MoE)."""
+
 SHORTEST_CONTINUATION = 16
 """Tokens that a continuation must have at least, to be worth comparing."""
 
@@ -31,6 +34,7 @@ def spec(model: Model) -> dict[str, Any]:
     """Everything of a row that determines its twin, as JSON values: a part of the cache key."""
     twin = model.twin
     return {
+        "task": model.task,
         "model_type": twin.model_type,
         "seed": twin.seed,
         "max_seq_len": twin.max_seq_len,
@@ -52,7 +56,7 @@ def _configuration(model: Model, dimensions: Mapping[str, Any], token_ids: Mappi
     except (TypeError, ValueError) as error:
         raise ZooError(f"model {model.name!r}: {model_type} does not accept its dimensions: {error}") from error
     default = CONFIG_MAPPING[model_type]()
-    ignored = sorted(name for name in values if name not in {*default.to_dict(), *default.attribute_map})
+    ignored = sorted(name for name in values if name not in {*default.to_dict(), *default.attribute_map, *UNDECLARED})
     if ignored:
         raise ZooError(
             f"model {model.name!r}: {model_type} has no option {', '.join(ignored)}; correct the row in "
@@ -126,9 +130,8 @@ def build(model: Model, directory: Path) -> None:
         ZooError: the row is wrong, or the twin cannot learn its texts (``zoo.twins.trainer.MARGIN``).
     """
     import torch
-    from transformers import AutoModelForCausalLM, GenerationConfig
 
-    from zoo.twins.trainer import train
+    from zoo.twins.trainer import train, train_embeddings
 
     _quiet()
 
@@ -137,18 +140,41 @@ def build(model: Model, directory: Path) -> None:
     samples = _samples(model, fast)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model.twin.seed)
-        network = AutoModelForCausalLM.from_config(configuration, attn_implementation="eager", dtype=torch.float32)
+        network = _network(model, configuration)
         _check_windows(model, configuration)
-        margin = train(network, samples, name=model.name)
-    network.generation_config = GenerationConfig(**_token_ids(fast), do_sample=False)
-    network.save_pretrained(directory)
-    fast.save_pretrained(directory)
+        if model.task == "feature-extraction":
+            # As conformance.feature_extraction feeds them: texts that end with the token that ends a text.
+            questions = [(*sample.tokens[: sample.prompt_length], fast.eos_token_id) for sample in samples]
+            answers = [fast(answer)["input_ids"] for _, answer in texts.pairs(model)]
+            passages = [(*answer[: model.twin.max_seq_len - 1], fast.eos_token_id) for answer in answers]
+            margin = train_embeddings(network, questions, passages, name=model.name)
+        else:
+            margin = train(network, samples, name=model.name)
+    _save(network, fast, directory)
     reference = {
         "max_seq_len": model.twin.max_seq_len,
         "smallest_margin": margin,
         "samples": [{"tokens": sample.tokens, "prompt_length": sample.prompt_length} for sample in samples],
     }
     (directory / "reference.json").write_text(json.dumps(reference))
+
+
+def _network(model: Model, configuration: Any) -> Any:
+    """A transformers model of the task with fresh weights, in fp32."""
+    import torch
+    import transformers
+
+    auto = {"text-generation": transformers.AutoModelForCausalLM, "feature-extraction": transformers.AutoModel}[model.task]
+    return auto.from_config(configuration, attn_implementation="eager", dtype=torch.float32)
+
+
+def _save(network: Any, fast: Any, directory: Path) -> None:
+    from transformers import GenerationConfig
+
+    if network.can_generate():
+        network.generation_config = GenerationConfig(**_token_ids(fast), do_sample=False)
+    network.save_pretrained(directory)
+    fast.save_pretrained(directory)
 
 
 def _check_windows(model: Model, configuration: Any) -> None:
@@ -167,14 +193,11 @@ def _check_windows(model: Model, configuration: Any) -> None:
 def build_full(model: Model, directory: Path) -> None:
     """Save the published dimensions with seeded random weights and the twin's tokenizer in ``directory``."""
     import torch
-    from transformers import AutoModelForCausalLM, GenerationConfig
 
     _quiet()
     fast = _tokenizer(model)
     configuration = _configuration(model, model.full, _token_ids(fast))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model.twin.seed)
-        network = AutoModelForCausalLM.from_config(configuration, dtype=torch.float32)
-    network.generation_config = GenerationConfig(**_token_ids(fast), do_sample=False)
-    network.save_pretrained(directory)
-    fast.save_pretrained(directory)
+        network = _network(model, configuration)
+    _save(network, fast, directory)

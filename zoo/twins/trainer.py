@@ -1,8 +1,9 @@
-"""Trains a causal language model until it says its reference continuations greedily and with a clear margin."""
+"""Trains twins: a language model until it says its reference continuations greedily and with a clear margin, an embedding model
+until each question lies nearest to its passage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,10 @@ MARGIN = 0.5
 """Smallest top-2 logit margin a twin may have on its continuations."""
 GOOD_MARGIN = 2.0
 """Training stops once every margin is at least this: far enough above ``MARGIN`` to survive 4-bit weights."""
+EMBEDDING_MARGIN = 0.2
+"""Smallest difference of cosines between a question's own passage and any other."""
+GOOD_EMBEDDING_MARGIN = 0.6
+TEMPERATURE = 0.1
 LEARNING_RATE = 3e-3
 STEPS_A_ROUND = 20
 MAX_STEPS = 400
@@ -44,7 +49,7 @@ def margins(model: nn.Module, sample: Sample) -> torch.Tensor:
 
 
 def train(model: nn.Module, samples: Sequence[Sample], *, name: str) -> float:
-    """Train ``model`` in place on one thread; it is left in evaluation mode.
+    """Train a causal language model in place on one thread; it is left in evaluation mode.
 
     Returns:
         The smallest top-2 margin over all continuations, in logits.
@@ -58,6 +63,66 @@ def train(model: nn.Module, samples: Sequence[Sample], *, name: str) -> float:
     for row, sample in enumerate(samples):
         tokens[row, : len(sample.tokens)] = torch.tensor(sample.tokens)
         targets[row, : len(sample.tokens)] = tokens[row, : len(sample.tokens)]
+
+    def loss() -> torch.Tensor:
+        logits = model(tokens, use_cache=False).logits
+        return nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
+
+    worst = _fit(model, loss, lambda: min(float(margins(model, sample).min()) for sample in samples), good=GOOD_MARGIN)
+    if worst < MARGIN:
+        raise ZooError(
+            f"the twin of {name!r} cannot reproduce its continuations: after {MAX_STEPS} steps the smallest top-2 margin "
+            f"is {worst:.2f}, and {MARGIN} is needed. Give its Twin(...) more hidden_size or layers, or shorter prompts."
+        )
+    return worst
+
+
+def embed(model: nn.Module, texts: Sequence[Sequence[int]]) -> torch.Tensor:
+    """[texts, hidden]: the hidden state of each text's last token, of length one."""
+    states = [model(torch.tensor([list(text)]), use_cache=False).last_hidden_state[0, -1] for text in texts]
+    return nn.functional.normalize(torch.stack(states), dim=-1)
+
+
+def train_embeddings(
+    model: nn.Module, questions: Sequence[Sequence[int]], passages: Sequence[Sequence[int]], *, name: str
+) -> float:
+    """Train a model without an output layer in place until each question lies nearest to its own passage.
+
+    Args:
+        questions: Token ids of each.
+        passages: Token ids of what answers each.
+
+    Returns:
+        The smallest margin: the cosine with the right passage less the largest with a wrong one.
+
+    Raises:
+        ZooError: the margin stayed below ``EMBEDDING_MARGIN``.
+    """
+    own = torch.arange(len(questions))
+
+    def similarities() -> torch.Tensor:
+        return embed(model, questions) @ embed(model, passages).T
+
+    def loss() -> torch.Tensor:
+        scores = similarities() / TEMPERATURE
+        return nn.functional.cross_entropy(scores, own) + nn.functional.cross_entropy(scores.T, own)
+
+    def margin() -> float:
+        with torch.no_grad():
+            scores = similarities()
+        return float((scores.diagonal() - scores.masked_fill(torch.eye(len(own)).bool(), -1).amax(1)).min())
+
+    worst = _fit(model, loss, margin, good=GOOD_EMBEDDING_MARGIN)
+    if worst < EMBEDDING_MARGIN:
+        raise ZooError(
+            f"the twin of {name!r} cannot tell its passages apart: after {MAX_STEPS} steps the smallest margin is {worst:.2f}, "
+            f"and {EMBEDDING_MARGIN} is needed. Give its Twin(...) more hidden_size or layers."
+        )
+    return worst
+
+
+def _fit(model: nn.Module, loss: Callable[[], torch.Tensor], margin: Callable[[], float], *, good: float) -> float:
+    """Minimise ``loss`` on one thread until ``margin`` is ``good`` or the steps are used up; returns the margin."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -65,23 +130,16 @@ def train(model: nn.Module, samples: Sequence[Sample], *, name: str) -> float:
         worst = float("-inf")
         for step in range(1, MAX_STEPS + 1):
             model.train()
-            logits = model(tokens, use_cache=False).logits
-            loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss().backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             if step % STEPS_A_ROUND == 0:
                 model.eval()
-                worst = min(float(margins(model, sample).min()) for sample in samples)
-                if worst >= GOOD_MARGIN:
+                worst = margin()
+                if worst >= good:
                     break
     finally:
         torch.set_num_threads(threads)
     model.eval()
-    if worst < MARGIN:
-        raise ZooError(
-            f"the twin of {name!r} cannot reproduce its continuations: after {MAX_STEPS} steps the smallest top-2 margin "
-            f"is {worst:.2f}, and {MARGIN} is needed. Give its Twin(...) more hidden_size or layers, or shorter prompts."
-        )
     return worst

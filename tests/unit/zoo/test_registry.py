@@ -25,6 +25,7 @@ def test_families_are_discovered_by_their_files():
 def test_rows_are_found_by_name_and_by_task():
     assert registry.get("gemma3-270m") is GEMMA3_270M
     assert GEMMA3_270M in registry.by_task("text-generation")
+    assert GEMMA3_270M not in registry.by_task("feature-extraction")
 
 
 def test_models_and_families_are_selected_alike():
@@ -54,6 +55,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(call, given, near):
         ({"task": "telepathy"}, "unknown task 'telepathy'"),
         ({"wrapper": "Seq2SeqLMExportableModule"}, "uses CausalLMExportableModule"),
         ({"methods": ()}, "no method"),
+        ({"traits": ("soft_caping",)}, "unknown trait 'soft_caping'.*soft_capping"),
         ({"prompts": ("Once.",)}, "two different reference prompts"),
         ({"prompts": ("Once.", "Once.")}, "two different reference prompts"),
     ],

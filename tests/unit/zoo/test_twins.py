@@ -8,7 +8,11 @@ from zoo.cache import directory_sha256
 from zoo.checkpoints import resolve
 from zoo.models.gemma3 import GEMMA3_270M
 from zoo.models.qwen3 import QWEN3_0_6B
+from zoo.models.qwen3_embedding import QWEN3_EMBEDDING_0_6B
 from zoo.twins import builder, spec, texts, trainer
+
+THREE = [registry.get(name) for name in ("smollm2-135m", "qwen3-0.6b", "gemma3-270m")]
+"""The other families' twins are held against eager PyTorch by their cells."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,7 @@ def test_it_is_an_ordinary_checkpoint_directory(directory):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-@pytest.mark.parametrize("model", registry.models().values(), ids=lambda model: model.name)
+@pytest.mark.parametrize("model", THREE, ids=lambda model: model.name)
 def test_transformers_own_generate_says_the_continuations(model):
     import torch
     from transformers import AutoModelForCausalLM
@@ -59,7 +63,7 @@ def test_transformers_own_generate_says_the_continuations(model):
     assert max(len(sample["tokens"]) for sample in reference["samples"]) == reference["max_seq_len"]
 
 
-@pytest.mark.parametrize("model", registry.models().values(), ids=lambda model: model.name)
+@pytest.mark.parametrize("model", THREE, ids=lambda model: model.name)
 def test_architectural_switches_are_kept(model):
     from transformers import AutoConfig
 
@@ -73,6 +77,31 @@ def test_a_twin_that_cannot_learn_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "LEARNING_RATE", 1e-9)
     with pytest.raises(ZooError, match=r"cannot reproduce its continuations.*0\.5 is needed"):
         builder.build(QWEN3_0_6B, tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_an_embedding_model_finds_each_passage_by_its_question(tmp_path, monkeypatch):
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    place = resolve(QWEN3_EMBEDDING_0_6B)
+    network, coder = AutoModel.from_pretrained(place, attn_implementation="eager"), AutoTokenizer.from_pretrained(place)
+    pairs = texts.pairs(QWEN3_EMBEDDING_0_6B)
+    limit = QWEN3_EMBEDDING_0_6B.twin.max_seq_len - 1
+    asked, answers = (
+        [(*coder(text)["input_ids"][:limit], coder.eos_token_id) for text in side] for side in zip(*pairs, strict=True)
+    )
+    with torch.no_grad():
+        scores = trainer.embed(network, asked) @ trainer.embed(network, answers).T
+    assert scores.argmax(1).tolist() == list(range(len(pairs)))
+    wrong = scores.masked_fill(torch.eye(len(pairs)).bool(), -1).amax(1)
+    margin = json.loads((place / "reference.json").read_text())["smallest_margin"]
+    assert float((scores.diagonal() - wrong).min()) == pytest.approx(margin, abs=1e-4)
+    assert margin >= trainer.EMBEDDING_MARGIN
+    monkeypatch.setattr(trainer, "MAX_STEPS", trainer.STEPS_A_ROUND)
+    monkeypatch.setattr(trainer, "LEARNING_RATE", 1e-9)
+    with pytest.raises(ZooError, match=r"cannot tell its passages apart.*0\.2 is needed"):
+        builder.build(QWEN3_EMBEDDING_0_6B, tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
 
 

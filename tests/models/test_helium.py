@@ -1,0 +1,17 @@
+import torch
+from transformers.models.helium import modeling_helium
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb as rotate_halves
+
+from conformance import ModelConformance
+from zoo.models.helium import HELIUM_1_PREVIEW_2B
+
+
+class TestHelium1Preview_2B(ModelConformance):
+    model = HELIUM_1_PREVIEW_2B
+
+    def test_rotates_neighbours_not_halves(self, twin, monkeypatch):
+        tokens = torch.arange(3, 60).unsqueeze(0)
+        with torch.no_grad():
+            expected = twin(tokens).logits
+            monkeypatch.setattr(modeling_helium, "apply_rotary_pos_emb", rotate_halves)
+            assert (twin(tokens).logits - expected).abs().max() > 0.01

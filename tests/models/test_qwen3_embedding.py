@@ -1,0 +1,10 @@
+from conformance import ModelConformance
+from zoo.models.qwen3_embedding import QWEN3_EMBEDDING_0_6B
+
+
+class TestQwen3Embedding_0_6B(ModelConformance):
+    model = QWEN3_EMBEDDING_0_6B
+
+    def test_has_no_output_layer(self, record, twin):
+        assert twin.get_output_embeddings() is None
+        assert record.file_bytes > 0
