@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from conformance.sessions import eager_cache
 from conformance.sessions.protocol import SessionError, check_call
+from exporters.config import ExportConfig
 
 
 class EagerSession:
     """The reference.
 
     Args:
-        model: A transformers causal language model in evaluation mode, with ``attn_implementation="eager"``: other
+        model: A transformers causal language model, or one without its output layer, in evaluation mode, with
+        ``attn_implementation="eager"``: other
             implementations drop terms of some architectures (soft-capping, for one).
         max_seq_len: Positions a sequence may have, to be comparable with an exported program.
+        cache_bits: 8 to store keys and values in 8 bits; ``None`` keeps them as they are.
+        sink: Sinks and window of full-attention layers; ``None`` attends to everything.
     """
 
-    def __init__(self, model: Any, max_seq_len: int) -> None:
+    def __init__(
+        self, model: Any, max_seq_len: int, *, cache_bits: int | None = None, sink: tuple[int, int] | None = None
+    ) -> None:
         self.model = model
         self.max_seq_len = max_seq_len
         self._fed: list[int] = []
         self._cache: Any = None
+        self._cache_bits = cache_bits
+        self._sink = sink
+        self._cache_argument = (
+            "cache_params" if "cache_params" in inspect.signature(model.forward).parameters else "past_key_values"
+        )
 
     def reset(self) -> None:
         self._fed = []
@@ -35,15 +49,37 @@ class EagerSession:
             kept = self._fed[:position]
             self.reset()
             if kept:
-                self._call(torch.tensor([kept]))
-        return self._call(tokens)
+                self._feed(torch.tensor([kept]))
+        return self._feed(tokens)
+
+    def _feed(self, tokens: Tensor) -> Tensor:
+        # A sink's reference needs no mask if it sees one token at a time. A recurrent model of transformers 5.23.0 starts a
+        # pass over several tokens from nothing, so after the first call it gets them one by one, too.
+        if self._sink is None and not (self.model._is_stateful and self._fed):
+            return self._call(tokens)
+        return torch.cat([self._call(token) for token in torch.split(tokens, 1, dim=1)])
 
     @torch.inference_mode()
     def _call(self, tokens: Tensor) -> Tensor:
-        output = self.model(input_ids=tokens, past_key_values=self._cache, use_cache=True)
-        self._cache = getattr(output, "past_key_values", None)
         if self._cache is None:
-            raise SessionError(f"{type(self.model).__name__} keeps no KV cache; only models with attention caches can be run.")
+            self._cache = eager_cache.build(self.model, bits=self._cache_bits, sink=self._sink)
+        output = self.model(input_ids=tokens, use_cache=True, **{self._cache_argument: self._cache})
+        if getattr(output, self._cache_argument, None) is None:
+            raise SessionError(f"{type(self.model).__name__} keeps no cache; only models that generate with one can be run.")
         self._fed += tokens[0].tolist()
-        logits: Tensor = output.logits[0].float()
-        return logits
+        answers: Tensor = output.logits if "logits" in output else output.last_hidden_state
+        return answers[0].float()
+
+
+def baseline(checkpoint: Path, config: ExportConfig, max_seq_len: int, *, task: str = "text-generation") -> EagerSession:
+    """Eager PyTorch, rounding what the configuration rounds: its dtype, its quantized weights, its cache.
+
+    Raises:
+        ExportError: the checkpoint cannot be loaded, or not be quantized as the configuration asks.
+    """
+    from exporters.pipeline import load_model
+    from exporters.quantize import quantize
+
+    model = load_model(checkpoint, task=task, dtype=config.dtype)
+    quantize(model, config)
+    return EagerSession(model, max_seq_len, cache_bits=8 if config.quantize_kv_cache else None, sink=config.attention_sink)

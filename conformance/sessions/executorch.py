@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import subprocess
 import sys
 import time
@@ -15,11 +14,18 @@ from torch import Tensor
 
 from conformance.sessions.protocol import SessionError, check_call
 from conformance.sessions.stderr import CapturedStderr, error_lines
-from exporters.artifact import ACCOUNT, Account, Artifact, ProgramFile, check_program
+from exporters.artifact import (
+    ACCOUNT,
+    HEADER_BYTES,
+    Account,
+    Artifact,
+    ProgramFile,
+    check_program,
+    program_parts,
+)
 from exporters.errors import ExportError
 
 _MAGIC = b"ET12"
-_SMALLEST = 64
 
 
 def check_file(path: Path, expected: ProgramFile | None = None) -> None:
@@ -40,11 +46,11 @@ def check_file(path: Path, expected: ProgramFile | None = None) -> None:
     if not path.is_file():
         raise SessionError(f"{path} does not exist. 'zoo export' makes a .pte.")
     with path.open("rb") as file:
-        head = file.read(_SMALLEST)
-    if len(head) < _SMALLEST or head[4:8] != _MAGIC:
+        head = file.read(HEADER_BYTES)
+    if len(head) < HEADER_BYTES or head[4:8] != _MAGIC:
         raise SessionError(f"{path} is no ExecuTorch program: it does not begin like one. Export it again with 'zoo export'.")
-    needed = _stated_size(head)
-    if needed is not None and path.stat().st_size < needed:
+    needed = program_parts(head).total
+    if path.stat().st_size < needed:
         raise SessionError(f"{path} has {path.stat().st_size} bytes of the {needed} it states: it was truncated.")
     probe = subprocess.run(
         [sys.executable, "-m", "conformance.sessions.probe", os.fspath(path)],
@@ -57,19 +63,6 @@ def check_file(path: Path, expected: ProgramFile | None = None) -> None:
         died = f"the runtime died of it (signal {-probe.returncode})" if probe.returncode < 0 else "the runtime refuses it"
         reason = "; ".join(error_lines(probe.stderr.decode(errors="replace"))[-2:])
         raise SessionError(f"{path} cannot be opened: {died}. {reason}")
-
-
-def _stated_size(head: bytes) -> int | None:
-    """Bytes the extended header says the file has: flatbuffer, segments. ``None`` without such a header.
-
-    The layout is that of ExecuTorch's ``schema/extended_header.h``: "eh00", header length u32, program size u64, segment
-    base offset u64, segment data size u64.
-    """
-    if head[8:12] != b"eh00":
-        return None
-    length, program, base = struct.unpack_from("<IQQ", head, 12)
-    data = struct.unpack_from("<Q", head, 32)[0] if length >= 32 else 0
-    return int(max(program, base + data))
 
 
 def set_threads(threads: int) -> None:
@@ -123,7 +116,8 @@ class ExecuTorchSession:
         self.load_seconds = time.perf_counter() - began
         self.max_seq_len = int(self.constant("get_max_context_len", self.constant("get_max_seq_len")))
         self._limit = int(self.constant("get_max_seq_len")) if self.constant("enable_dynamic_shape", True) else 1
-        self._ring = bool(self.constant("uses_ring_cache", False))
+        self._rewinds = bool(self.constant("supports_rewind", True))
+        self._vocabulary = int(self.constant("get_vocab_size", 2**31))
         self._fed = 0
 
     def constant(self, name: str, default: Any = None) -> Any:
@@ -149,10 +143,16 @@ class ExecuTorchSession:
 
     def forward(self, tokens: Tensor, position: int) -> Tensor:
         check_call(tokens, position, fed=self._fed, max_seq_len=self.max_seq_len)
-        if self._ring and 0 < position < self._fed:
+        if not 0 <= int(tokens.min()) <= int(tokens.max()) < self._vocabulary:
+            # Not every embedding kernel looks (executorch 1.4.1).
             raise SessionError(
-                f"cannot go back to position {position} of {self._fed}: the ring caches of {self.path.name} have overwritten "
-                "what lay before. Reset and feed the sequence again."
+                f"tokens go from {int(tokens.min())} to {int(tokens.max())}, and the vocabulary of {self.path.name} from 0 to "
+                f"{self._vocabulary - 1}."
+            )
+        if not self._rewinds and 0 < position < self._fed:
+            raise SessionError(
+                f"cannot go back to position {position} of {self._fed}: the caches of {self.path.name} no longer have what lay "
+                "before. Reset and feed the sequence again."
             )
         logits = []
         for chunk in torch.split(tokens, self._limit, dim=1):

@@ -15,6 +15,7 @@ from conformance.record import read
 from conformance.trail import CellRequest
 from conformance.worker import InterruptedRunError, Limits, Runner, run_isolated
 from zoo.models.gemma3 import GEMMA3_270M
+from zoo.models.mamba import MAMBA_130M
 
 CELL = "xnnpack-fp32"
 
@@ -86,6 +87,16 @@ def test_a_cell_runs_once_a_run_whoever_asks(tmp_path, monkeypatch):
     first = Runner(tmp_path).record(cell)
     assert Runner(tmp_path).record(cell) == first
     assert calls == [(cell.model.name, cell.configuration)]
+
+
+def test_a_cell_that_means_nothing_is_recorded_without_a_child(tmp_path, monkeypatch):
+    monkeypatch.setattr("conformance.worker.run_isolated", lambda *_, **__: pytest.fail("a child was started"))
+    runner, cell = Runner(tmp_path), Cell(MAMBA_130M, "xnnpack-fp32-sdpa-kv")
+    known = KnownFailure("*", stage="export", error="attend", cause="no child may be asked")
+    record = runner.record(cell, (known,))
+    assert (record.status, record.reason) == ("not_applicable", cell.inapplicable)
+    assert (record.stages, record.failure) == ([], None)
+    assert [found.cell for found in read(runner.records)] == [cell.name]
 
 
 def test_a_known_death_is_a_known_failure(tmp_path, monkeypatch):

@@ -11,13 +11,14 @@ import torch
 
 from conformance.compare.cache_state import another, check_cache_state, fill
 from conformance.compare.contract import realised
-from conformance.compare.logits import compare_logits, judge_exact, judge_quantized
+from conformance.compare.logits import compare_logits, judge_logits
 from conformance.compare.tokens import compare_tokens, judge_tokens
+from conformance.compare.tolerance import EXACT, tolerance
 from conformance.generate import generate
 from conformance.sessions.eager import EagerSession
-from conformance.sessions.protocol import check_call
+from conformance.sessions.module import ModuleSession
 from exporters import ExportConfig
-from exporters.artifact import Artifact
+from exporters.artifact import Artifact, LinearWeights
 from exporters.attention.ring import RingCacheLayer
 from exporters.pipeline import load_model
 from exporters.quantize import quantize
@@ -26,24 +27,6 @@ from exporters.wrappers.causal_lm import CausalLMExportableModule
 import executorch.extension.llm.custom_ops.custom_ops  # isort: skip  # noqa: F401 - registers llama::*
 
 WINDOW = 16
-
-
-class ModuleSession:
-    """A session over the exportable module itself."""
-
-    max_seq_len = 64
-
-    def __init__(self, module):
-        self.module = module
-        self.fed = 0
-
-    def reset(self):
-        self.fed = 0
-
-    def forward(self, tokens, position):
-        check_call(tokens, position, fed=self.fed, max_seq_len=self.max_seq_len)
-        self.fed = position + tokens.shape[1]
-        return self.module(tokens, torch.arange(position, self.fed))[0]
 
 
 QUANTIZED = ExportConfig.from_id("xnnpack-fp32-sdpa-kv-8da4w-emb8w", max_seq_len=64)
@@ -88,14 +71,15 @@ def verdicts(module, reference, quantized):
     """Status of the checks ``logits``, ``tokens`` and ``cache_state``."""
     tokens, whole, other, other_whole, sample, eager = reference
     session = ModuleSession(module)
+    limits = tolerance(QUANTIZED) if quantized else EXACT
     prompt = sample["tokens"][: sample["prompt_length"]]
     said = [generate(each, prompt, max_new_tokens=64 - len(prompt)) for each in (eager, session)]
     session.reset()
     return {
-        "logits": (judge_quantized if quantized else judge_exact)(compare_logits(whole, session.forward(tokens, 0))).status,
+        "logits": judge_logits(compare_logits(whole, session.forward(tokens, 0)), limits).status,
         "tokens": judge_tokens([compare_tokens(*said, tie=2e-3)], against="eager").status,
         "cache_state": check_cache_state(
-            session, tokens, whole, other=other, other_reference=other_whole, window=WINDOW, quantized=quantized
+            session, tokens, whole, other=other, other_reference=other_whole, window=WINDOW, tolerance=limits
         ).status,
     }
 
@@ -135,7 +119,7 @@ def stale_ring(monkeypatch, module):
 
 def ring_too_small(monkeypatch, module):
     """The ring forgets one position too early."""
-    module.cache[0] = RingCacheLayer(1, 32, 32, 64, module.cache[0].layout, window=WINDOW - 1)
+    module.cache[0] = RingCacheLayer(module.cache[0].shape, window=WINDOW - 1)
 
 
 def ring_filled_backwards(monkeypatch, module):
@@ -224,17 +208,30 @@ def changed(artifact, **fields):
     return Artifact(artifact.directory, artifact.account.model_copy(update=fields))
 
 
+EMBEDDING = "quantized_decomposed::embedding_byte"
+
+
+def weights(*, bits=4, group_size=32, count=15):
+    return LinearWeights(bits=bits, group_size=group_size, count=count)
+
+
 def quantized_account(artifact, **realised_fields):
     """The account of an 8da4w + 8w program as it should be, with what was found in it changed."""
     account = artifact.account
-    layers = [{"name": f"layer {index}", "kind": "linear"} for index in range(15)]
-    found = {"linear_group_sizes": {32: 15}, "operators": [*account.realised.operators, "quantized_decomposed::embedding_byte"]}
+    layers = [
+        *({"name": f"layer {index}", "kind": "linear", "weight_bits": 4, "group_size": 32} for index in range(15)),
+        {"name": "embedding", "kind": "embedding", "weight_bits": 8, "group_size": 64},
+    ]
+    found = {"linear_weights": [weights(count=15)], "operators": [*account.realised.operators, EMBEDDING]}
     return changed(
         artifact,
         configuration={**account.configuration, "qlinear": "8da4w", "qembedding": "8w"},
         quantization={"layers": layers},
         realised=account.realised.model_copy(update={**found, **realised_fields}),
     )
+
+
+EXPECTED = "expected 15 of 4 bits in groups of 32"
 
 
 def test_a_sound_account_has_nothing_wrong(artifact):
@@ -245,21 +242,68 @@ def test_a_sound_account_has_nothing_wrong(artifact):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"linear_group_sizes": {128: 15}}, "{128: 15}, expected {32: 15}"),
-        ({"linear_group_sizes": {32: 14}}, "{32: 14}, expected {32: 15}"),
-        ({"linear_group_sizes": {}}, "{}, expected {32: 15}"),
+        ({"linear_weights": [weights(group_size=128)]}, f"15 of 4 bits in groups of 128, {EXPECTED}"),
+        ({"linear_weights": [weights(bits=8)]}, f"15 of 8 bits in groups of 32, {EXPECTED}"),
+        ({"linear_weights": [weights(count=14)]}, f"14 of 4 bits in groups of 32, {EXPECTED}"),
+        (
+            {"linear_weights": [weights(count=14), weights(bits=8)]},
+            f"14 of 4 bits in groups of 32, 15 of 8 bits in groups of 32, {EXPECTED}",
+        ),
+        ({"linear_weights": []}, f"none, {EXPECTED}"),
         ({"operators": ["llama::custom_sdpa"]}, "embedding_byte is missing"),
         ({"backends": []}, "delegates are none with the recipe xnnpack"),
     ],
-    ids=["group size ignored", "one layer left", "weights not quantized", "embedding not fused", "delegate dropped"],
+    ids=[
+        "group size ignored",
+        "bits ignored",
+        "one layer left",
+        "two kinds of weights",
+        "weights not quantized",
+        "embedding not fused",
+        "delegate dropped",
+    ],
 )
 def test_what_was_asked_for_and_is_not_there_is_named(artifact, fields, says):
     assert any(says in wrong for wrong in realised(quantized_account(artifact, **fields), unquantized_bytes=10**9))
 
 
 def test_a_quantized_file_that_did_not_shrink_is_named(artifact):
-    wrong = realised(quantized_account(artifact), unquantized_bytes=artifact.account.file.bytes)
-    assert ["not less than the fp32 weights" in each for each in wrong] == [True]
+    stored = artifact.account.file.data_bytes
+    assert realised(quantized_account(artifact), unquantized_bytes=stored + 1) == []
+    wrong = realised(quantized_account(artifact), unquantized_bytes=stored)
+    assert [f"{stored} bytes, not less than unquantized ones ({stored})" in each for each in wrong] == [True]
+
+
+def test_a_program_in_which_nothing_was_quantized_is_named(artifact):
+    account = artifact.account
+    asked = changed(artifact, configuration={**account.configuration, "qlinear": "8w"}, quantization={"layers": []})
+    assert realised(asked, unquantized_bytes=10**9) == ["no linear layer was quantized with qlinear=8w"]
+    unasked = changed(artifact, realised=account.realised.model_copy(update={"linear_weights": [weights(count=1)]}))
+    wrong = realised(unasked, unquantized_bytes=10**9)
+    assert wrong == ["quantized linear weights are 1 of 4 bits in groups of 32, expected none"]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_embedding_that_is_stored_twice_is_named(artifact, shared):
+    options = {**artifact.account.configuration, "recipe": "portable", "use_shared_embedding": True}
+    found = artifact.account.realised.model_copy(update={"backends": [], "shared_embedding": shared})
+    wrong = realised(changed(artifact, configuration=options, realised=found), unquantized_bytes=10**9)
+    assert ["the output layer has a copy of the embedding's weight" in each for each in wrong] == [True] * (not shared)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"quantize_kv_cache": True}, "caches store [32] bits with quantize_kv_cache=True"),
+        ({"dtype": "fp16"}, "caches store [32] bits with quantize_kv_cache=False"),
+        ({"use_attention_sink": "4,28"}, "cache layers are ['custom', 'ring'] with use_attention_sink=4,28"),
+        ({"use_custom_kv_cache": False}, "cache layers are ['custom', 'ring'] with use_custom_kv_cache=False"),
+    ],
+    ids=["not in 8 bits", "of another type", "without a sink", "unasked"],
+)
+def test_a_cache_that_is_not_what_was_asked_for_is_named(artifact, options, says):
+    asked = changed(artifact, configuration={**artifact.account.configuration, **options})
+    assert realised(asked, unquantized_bytes=1) == [says]
 
 
 def test_a_custom_operator_that_was_not_asked_for_is_named(artifact):
