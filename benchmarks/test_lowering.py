@@ -2,7 +2,7 @@
 
 Each cell is traced once, and that program is lowered both ways by turns, each time in a child process of its own.
 pytest-benchmark's table has ours, from the fork to the digest of the program; the table at the end has both ways, their ratio,
-the peak memory, and whether the bytes are equal (nothing else fails). ``--scale twin``: every cell of the matrix.
+the peak memory, and whether the bytes are equal (nothing else fails). ``--scale twin``: the matrix's columns of three models.
 ``--scale full``: the published size of SmolLM2-135M, in fp32 and at 8da4w with an 8-bit embedding.
 """
 
@@ -14,17 +14,19 @@ import pytest
 
 from conformance import matrix
 from conformance.compare.lowering import lowered
-from conformance.text_generation import DEFAULT_MAX_SEQ_LEN
+from conformance.decoder import DEFAULT_MAX_SEQ_LEN
 from exporters import ExportConfig
 from zoo import registry
 from zoo.checkpoints import resolve
 
+MODELS = ("smollm2-135m", "qwen3-0.6b", "gemma3-270m")
 FULL = ("xnnpack-fp32-sdpa-kv", "xnnpack-fp32-sdpa-kv-8da4w-emb8w")
 
 
 def pytest_generate_tests(metafunc):
     twin = metafunc.config.getoption("--scale") == "twin"
-    cells = matrix.cells(registry.select(())) if twin else matrix.cells(registry.select(("smollm2-135m",)), FULL)
+    chosen = (MODELS, matrix.CORE["text-generation"]) if twin else (MODELS[:1], FULL)
+    cells = matrix.cells(registry.select(chosen[0]), chosen[1])
     metafunc.parametrize("cell", cells, ids=lambda cell: cell.name)
 
 
@@ -44,15 +46,19 @@ def trace_cell(name, configuration, scale):
     """In the worker: trace a cell and keep it. Returns the seconds of ``torch.export``."""
     import torch
 
+    from exporters import recipes
     from exporters.pipeline import load_model, register_operators, trace
     from exporters.quantize import quantize
+    from exporters.spelling import spell_out_linear_layers
 
     register_operators()
     model = registry.get(name)
     config = ExportConfig.from_id(configuration, max_seq_len=model.twin.max_seq_len if scale == "twin" else DEFAULT_MAX_SEQ_LEN)
     with torch.no_grad():
-        loaded = load_model(resolve(model, scale))
+        loaded = load_model(resolve(model, scale), task=model.task, dtype=config.dtype)
+        spell_out_linear_layers(loaded)
         quantize(loaded, config)
+        recipes.prepare(loaded, config)
         began = time.perf_counter()
         kept["traced"] = trace(loaded, model.task, config), config
         return time.perf_counter() - began

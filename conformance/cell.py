@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from conformance import text_generation
+from conformance import feature_extraction, text_generation
 from conformance.record import Failure, Record
 from conformance.sessions.protocol import SessionError
 from conformance.trail import CellRequest, Trail, blank_record
@@ -19,7 +19,7 @@ from zoo.model import Model
 
 def task_runner(task: str) -> Callable[[Model, CellRequest, Trail, Record], None]:
     """The function that runs a cell of ``task`` and fills in its record."""
-    return {"text-generation": text_generation.run}[task]
+    return {"text-generation": text_generation.run, "feature-extraction": feature_extraction.run}[task]
 
 
 def run_cell(request: CellRequest) -> Record:

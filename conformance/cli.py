@@ -6,6 +6,7 @@ was given something it cannot use.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import sys
 import time
@@ -48,8 +49,12 @@ app = typer.Typer(
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
+WIDEST = 6
+"""Configurations that a table of a run has columns for."""
+
 Names = Annotated[list[str] | None, typer.Argument(help="Models or families; all of them when none is given.")]
 Scale = Annotated[str, typer.Option(help=f"Where weights come from: {', '.join(SCALES)}, or a checkpoint directory.")]
+Tier = Annotated[str, typer.Option(help=f"Which configurations of a model: {', '.join(matrix.TIERS)}.")]
 Stock = Annotated[
     bool,
     typer.Option(
@@ -66,13 +71,13 @@ def list_models(
 ) -> None:
     """Show the models of the registry."""
     rows = registry.by_task(task) if task is not None else tuple(registry.models().values())
-    table = _table("model", "family", "task", "published checkpoint", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(row.name, row.family, row.task, row.hub_id or "–")
-    out.print(table)
+    _columns(
+        ("model", "family", "task", "published checkpoint"),
+        *((row.name, row.family, row.task, row.hub_id or "–") for row in rows),
+    )
     for task_name in dict.fromkeys(row.task for row in rows) if configurations else ():
-        out.print(Text(f"\n{task_name} runs under:"))
-        for name in matrix.CONFIGURATIONS[task_name]:
+        out.print(Text(f"\n{task_name} runs under ('zoo matrix' says what else):"))
+        for name in matrix.CORE[task_name]:
             out.print(Text(f"  {name}"))
 
 
@@ -110,6 +115,7 @@ def run(
     configuration: Annotated[
         list[str] | None, typer.Option("--configuration", "-c", help="Only this configuration id; may be repeated.")
     ] = None,
+    tier: Tier = "default",
     scale: Scale = "twin",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time, each in a process of its own.")] = 2,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of PyTorch and of the runtime in a cell.")] = 1,
@@ -128,7 +134,7 @@ def run(
     from conformance import record as store
     from conformance.worker import Limits, Runner, new_run
 
-    chosen = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()))
+    chosen = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()), tier=tier)
     if max_seq_len is not None and scale == "twin":
         raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
     check_scale(scale)
@@ -213,6 +219,13 @@ def _completed(pending: dict[Any, Cell], runner: Any, status: Any) -> Any:
             status.update("; ".join(f"{cell.name}: {runner.stage(cell) or 'starting'}" for cell in running))
 
 
+def _columns(*rows: Sequence[str]) -> None:
+    """Print rows below each other, aligned; names stay whole however narrow the terminal is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        out.print(Text("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()))
+
+
 def _table(*columns: str, **options: Any) -> Table:
     """A table that breaks long words over lines rather than cutting them."""
     table = Table(**options)
@@ -226,16 +239,19 @@ def _style(status: str) -> str:
 
 
 def _summary(records: Sequence[Record], cells: Sequence[Cell]) -> Table:
-    """The support matrix of a run, for a terminal."""
+    """The support matrix of a run, for a terminal: a column for each configuration that several models share, and one that
+    counts the others."""
     found = {(record.model, record.configuration): record for record in records}
     ids = list(dict.fromkeys(cell.configuration for cell in cells))
-    table = _table("model", *ids, title="support matrix", title_justify="left")
+    if len(ids) > WIDEST:
+        ids = [name for name in ids if any(name in core for core in matrix.CORE.values())]
+    table = _table("model", *ids, "others", title="support matrix", title_justify="left")
     for name in dict.fromkeys(cell.model.name for cell in cells):
-        row = [Text(name)]
-        for configuration in ids:
-            record = found.get((name, configuration))
-            row.append(_summary_cell(record))
-        table.add_row(*row)
+        others = collections.Counter(
+            record.status for (model, configuration), record in found.items() if model == name and configuration not in ids
+        )
+        told = Text(", ".join(f"{count} {status.replace('_', ' ')}" for status, count in others.items()) or "–")
+        table.add_row(Text(name), *(_summary_cell(found.get((name, configuration))) for configuration in ids), told)
     return table
 
 
@@ -247,13 +263,43 @@ def _summary_cell(record: Record | None) -> Text:
     return Text(f"{record.status.replace('_', ' ')}{speed}", style=_style(record.status))
 
 
+@app.command("matrix")
+def show_matrix(
+    names: Names = None,
+    tier: Tier = "default",
+) -> None:
+    """Show which configurations would run, and why the rest would not."""
+    chosen = matrix.cells(registry.select(tuple(names or ())), tier=tier)
+    _columns(
+        ("model", "configuration", ""),
+        *(
+            (cell.model.name, cell.configuration, "runs" if cell.inapplicable is None else f"no: {cell.inapplicable}")
+            for cell in chosen
+        ),
+    )
+    run = [cell for cell in chosen if cell.inapplicable is None]
+    used = {pair for cell in run for pair in matrix.pairs(cell.configuration)}
+    possible = matrix.possible_pairs()
+    out.print(
+        Text(
+            f"\ntier {tier}: {_count(len(run), 'cell')} of {_count(len({cell.model.name for cell in chosen}), 'model')}, "
+            f"{len(chosen) - len(run)} not applicable; {len(used & possible)} of the {len(possible)} possible pairs of options"
+        )
+    )
+    out.print(Text("\nNever run, because the exporter refuses it:"))
+    for options, reason in matrix.refused():
+        out.print(Text(f"  {options}: {reason}"))
+
+
 @app.command()
 def export(
     model: Annotated[str, typer.Option(help="A registry name, a checkpoint directory, or a hub id (organisation/model).")],
     output_dir: Annotated[Path, typer.Option("--output_dir", "--output-dir", "-o", help="Where model.pte is written.")],
-    task: Annotated[str, typer.Option(help="What the model does.")] = "text-generation",
+    task: Annotated[
+        str | None, typer.Option(help="What the model does (default: what the registry says, or text-generation).")
+    ] = None,
     recipe: Annotated[str, typer.Option(help="How to lower: xnnpack or portable.")] = "xnnpack",
-    dtype: Annotated[str, typer.Option(help="Type of what is not quantized: fp32 (float32 works, too).")] = "fp32",
+    dtype: Annotated[str, typer.Option(help="Type of what is not quantized: fp32, fp16, bf16.")] = "fp32",
     use_custom_sdpa: Annotated[
         bool, typer.Option("--use_custom_sdpa", "--use-custom-sdpa", help="Attention through llama::custom_sdpa.")
     ] = False,
@@ -261,11 +307,30 @@ def export(
         bool,
         typer.Option("--use_custom_kv_cache", "--use-custom-kv-cache", help="KV cache through llama::update_cache."),
     ] = False,
-    qlinear: Annotated[str | None, typer.Option(help="Quantize linear layers: 8da4w.")] = None,
+    quantize_kv_cache: Annotated[
+        bool, typer.Option("--quantize_kv_cache", "--quantize-kv-cache", help="Keys and values in 8 bits.")
+    ] = False,
+    use_attention_sink: Annotated[
+        str | None,
+        typer.Option("--use_attention_sink", "--use-attention-sink", help="Keep the first and the last positions: '4,1024'."),
+    ] = None,
+    qlinear: Annotated[str | None, typer.Option(help="Quantize linear layers: 8da4w, 8da8w, 8w, 4w, or '8da4w,8da8w'.")] = None,
     qlinear_group_size: Annotated[
-        int, typer.Option("--qlinear_group_size", "--qlinear-group-size", help="Input features that share a scale.")
-    ] = 32,
-    qembedding: Annotated[str | None, typer.Option(help="Quantize the embedding: 8w.")] = None,
+        int | None,
+        typer.Option(
+            "--qlinear_group_size", "--qlinear-group-size", help="Input features that share a scale; 0: one a channel."
+        ),
+    ] = None,
+    qembedding: Annotated[str | None, typer.Option(help="Quantize the embedding: 8w or 4w.")] = None,
+    qembedding_group_size: Annotated[
+        int | None,
+        typer.Option(
+            "--qembedding_group_size", "--qembedding-group-size", help="Values of a row that share a scale; 0: one a row."
+        ),
+    ] = None,
+    use_shared_embedding: Annotated[
+        bool, typer.Option("--use_shared_embedding", "--use-shared-embedding", help="Store a tied embedding once.")
+    ] = False,
     allow_skipped_layers: Annotated[
         bool,
         typer.Option(
@@ -296,18 +361,26 @@ def export(
     """Export a model to model.pte, with export.json and its tokenizer beside it, and check it against eager PyTorch."""
     config = ExportConfig(
         recipe=recipe,
-        dtype={"float32": "fp32"}.get(dtype, dtype),
+        dtype={"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}.get(dtype, dtype),
         use_custom_sdpa=use_custom_sdpa,
         use_custom_kv_cache=use_custom_kv_cache,
+        quantize_kv_cache=quantize_kv_cache,
+        use_attention_sink=use_attention_sink,
         qlinear=qlinear,
         qlinear_group_size=qlinear_group_size,
         qembedding=qembedding,
+        qembedding_group_size=qembedding_group_size,
+        use_shared_embedding=use_shared_embedding,
         allow_skipped_layers=allow_skipped_layers,
         dynamic_shapes=not disable_dynamic_shapes,
         max_seq_len=max_seq_len,
     )
+    row = registry.models().get(model)
+    task = task or (row.task if row is not None else "text-generation")
     if task not in TASKS:
         raise unknown("task", task, TASKS)
+    if row is not None and task != row.task:
+        raise ConformanceError(f"--task {task}: {row.name} is registered for {row.task}.")
     if output_dir.exists() and not output_dir.is_dir():
         raise ConformanceError(f"--output_dir {output_dir} is a file; give a directory.")
     if profile_path is not None and (profile_path.suffix != ".html" or not profile_path.parent.is_dir()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import fnmatch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ class KnownFailure:
     fails the run, and so does a pass (``fixed``) and an expiry date that has gone by."""
 
     configuration: str
-    """A configuration id."""
+    """A configuration id, or a pattern of ids in which ``*`` stands for anything."""
     stage: str
     """The stage that fails."""
     error: str
@@ -30,7 +31,8 @@ class KnownFailure:
     """ISO date after which somebody has to look again."""
 
     def __post_init__(self) -> None:
-        ExportConfig.from_id(self.configuration)
+        if "*" not in self.configuration:
+            ExportConfig.from_id(self.configuration)
         if self.stage not in STAGES:
             raise ValueError(f"KnownFailure: {self.stage!r} is no stage; allowed: {', '.join(STAGES)}.")
         if not self.cause:
@@ -41,10 +43,14 @@ class KnownFailure:
         if self.until:
             datetime.date.fromisoformat(self.until)
 
+    def covers(self, configuration: str) -> bool:
+        """Whether it is about a configuration id."""
+        return fnmatch.fnmatchcase(configuration, self.configuration)
+
 
 def apply(record: Record, known: Sequence[KnownFailure], *, today: datetime.date | None = None) -> Record:
     """The record with its status judged against what is known: ``known_failure``, ``fixed``, or as it was."""
-    expected = [failure for failure in known if failure.configuration == record.configuration]
+    expected = [failure for failure in known if failure.covers(record.configuration)]
     if not expected or record.status in ("not_applicable", "blocked", "inconclusive"):
         return record
     if record.status == "pass":

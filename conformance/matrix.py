@@ -1,26 +1,89 @@
-"""Which configurations a model is run under."""
+"""Which configurations a model is run under: tiers, and why a configuration does not apply to an architecture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from conformance.pairwise import ROWS, SHARES
 from exporters.config import ExportConfig
+from exporters.errors import ExportError
 from zoo.errors import unknown
-from zoo.model import Model
+from zoo.model import TRAITS, Model
 
-CONFIGURATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+TIERS: Mapping[str, str] = MappingProxyType(
     {
-        "text-generation": (
+        "smoke": "one configuration a model",
+        "default": "the matrix's columns, and a model's share of an array that covers every pair of options",
+        "nightly": "every option with every model it applies to",
+    }
+)
+"""The tiers; each holds the ones before it."""
+DECODER_TASKS = ("text-generation", "feature-extraction")
+SMOKE: Mapping[str, tuple[str, ...]] = MappingProxyType(dict.fromkeys(DECODER_TASKS, ("xnnpack-fp32",)))
+CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    dict.fromkeys(
+        DECODER_TASKS,
+        (
             "portable-fp32",
             "xnnpack-fp32",
             "xnnpack-fp32-sdpa-kv",
             "xnnpack-fp32-sdpa-kv-8da4w-emb8w",
         ),
-    }
+    )
 )
-"""The configuration ids of each task, in the order of the matrix's columns."""
+"""The configurations that every model is run under in ``default``, in the order of the matrix's columns."""
+NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    dict.fromkeys(
+        DECODER_TASKS,
+        (
+            "xnnpack-fp16-kv-8da4w-g64-emb4w",
+            "xnnpack-bf16-kv8-emb8w",
+            "xnnpack-fp32-sdpa-kv-sink4w28",
+            "xnnpack-fp32-sdpa-kv8-sink4w28",
+            "xnnpack-fp32-kv-8w-emb4w",
+            "xnnpack-fp32-4w-static",
+            "xnnpack-fp32-kv-8da8w",
+            "xnnpack-fp32-kv8-8da4w+8da8w-g128",
+            "xnnpack-fp32-8da4w-g128",
+            "xnnpack-fp32-sdpa-8da4w-pc",
+            "portable-fp16-sdpa-kv",
+            "portable-bf16-shared",
+            "portable-fp32-8w-emb8w-static",
+        ),
+    )
+)
+"""What ``nightly`` runs beyond ``default`` for every model."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Why a kind of configuration does not apply to a kind of architecture."""
+
+    trait: str
+    """A key of ``zoo.model.TRAITS``."""
+    applies: Callable[[ExportConfig], bool]
+    """Whether the rule is about a configuration."""
+    reason: str
+    """What follows from the trait."""
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("own_attention", lambda config: config.use_custom_sdpa, "custom SDPA cannot take its place"),
+    Rule("soft_capping", lambda config: config.use_custom_sdpa, "llama::custom_sdpa would drop the cap"),
+    Rule(
+        "no_attention",
+        lambda config: config.use_custom_sdpa or config.use_custom_kv_cache,
+        "there is no SDPA and no KV cache to replace",
+    ),
+    Rule("recurrent", lambda config: config.dynamic_shapes, "it takes one token a call (-static)"),
+    Rule("all_sliding", lambda config: config.use_attention_sink is not None, "no layer is left for an attention sink"),
+    Rule("untied", lambda config: config.use_shared_embedding, "there is nothing to share"),
+)
+"""The rules; a test holds each of them against what the exporter says of every model."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +98,195 @@ class Cell:
         """``model@configuration``."""
         return f"{self.model.name}@{self.configuration}"
 
+    @property
+    def inapplicable(self) -> str | None:
+        """Why the configuration means nothing for the model; ``None`` if it does mean something."""
+        config = ExportConfig.from_id(self.configuration)
+        for rule in RULES:
+            if rule.trait in self.model.traits and rule.applies(config):
+                return f"{TRAITS[rule.trait]}: {rule.reason}"
+        return None
 
-def configurations(model: Model) -> tuple[str, ...]:
-    """The configuration ids that ``model`` is run under."""
-    return CONFIGURATIONS[model.task]
 
-
-def quantized(configuration: str) -> bool:
-    """Whether a configuration id quantizes anything."""
-    return ExportConfig.from_id(configuration).quantized
-
-
-def cells(models: tuple[Model, ...], ids: tuple[str, ...] = ()) -> tuple[Cell, ...]:
-    """The cells of models, of the given configurations only if any are given.
+def check_tier(tier: str) -> None:
+    """Refuse what is no tier.
 
     Raises:
-        ZooError: an id is not among the configurations of these models' tasks.
+        ZooError: there is no such tier.
+    """
+    if tier not in TIERS:
+        raise unknown("tier", tier, TIERS)
+
+
+def configurations(model: Model, tier: str = "nightly") -> tuple[str, ...]:
+    """The configuration ids that ``model`` is run under in a tier.
+
+    Raises:
+        ZooError: there is no such tier.
+    """
+    check_tier(tier)
+    task = model.task
+    chosen = [*SMOKE[task]] if tier == "smoke" else [*CORE[task], *_share(model)]
+    if tier == "nightly":
+        chosen += NIGHTLY[task]
+        chosen += _completion(model, chosen)
+    if "recurrent" in model.traits:
+        # What does not apply stays in the matrix as such; beside it stands the form that does.
+        chosen += [one_token(each) for each in chosen]
+    return tuple(dict.fromkeys(chosen))
+
+
+def _completion(model: Model, chosen: Sequence[str]) -> list[str]:
+    """Rows of the pairwise array that bring the options to a model which what is ``chosen`` does not: where custom SDPA or a KV
+    cache does not apply to it, what is combined with them does not either."""
+    recurrent = "recurrent" in model.traits
+
+    def options(ids: Sequence[str]) -> set[tuple[str, str]]:
+        forms = [one_token(name) if recurrent else name for name in ids]
+        return {value for name in forms if Cell(model, name).inapplicable is None for value in parts(name).items()}
+
+    added: list[str] = []
+    missing = options(ROWS) - options(chosen)
+    for row in ROWS:
+        if options([row]) & missing:
+            added.append(row)
+            missing -= options([row])
+    return added
+
+
+def one_token(configuration: str) -> str:
+    """The configuration with a static sequence length of one token."""
+    return replace(ExportConfig.from_id(configuration), dynamic_shapes=False).id
+
+
+def _share(model: Model) -> Sequence[str]:
+    """The model's share of ``conformance.pairwise.ROWS``: the one it was given, or one picked by its name."""
+    if model.name in SHARES:
+        return SHARES[model.name]
+    start = int(hashlib.sha256(model.name.encode()).hexdigest(), 16)
+    return tuple(ROWS[(start + step) % len(ROWS)] for step in range(3))
+
+
+def reduces(configuration: str) -> bool:
+    """Whether a configuration computes something else than the checkpoint in fp32 does."""
+    return ExportConfig.from_id(configuration).reduces
+
+
+def cells(models: tuple[Model, ...], ids: tuple[str, ...] = (), *, tier: str = "default") -> tuple[Cell, ...]:
+    """The cells of models in a tier; or those of the given configurations, of whatever tier.
+
+    Raises:
+        ZooError: an id is in no tier of any of these models, or there is no such tier.
         ExportError: an id is none.
     """
     known = {configuration for model in models for configuration in configurations(model)}
     for configuration in ids:
         if configuration not in known:
             ExportConfig.from_id(configuration)
-            raise unknown("configuration", configuration, known, hint="'zoo list --configurations' shows them.")
+            raise unknown("configuration", configuration, known, hint="'zoo matrix' shows them.")
     return tuple(
         Cell(model, configuration)
         for model in models
-        for configuration in configurations(model)
+        for configuration in configurations(model, "nightly" if ids else tier)
         if not ids or configuration in ids
     )
+
+
+OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "recipe": ("xnnpack", "portable"),
+        "dtype": ("fp32", "fp16", "bf16"),
+        "attention": ("", "sdpa", "kv", "sdpa-kv"),
+        "cache": ("", "kv8"),
+        "sink": ("", "sink4w28"),
+        "linear": ("", "8da4w", "8da4w-g64", "8da4w-pc", "8da8w", "8w", "4w", "8da4w+8da8w-g128"),
+        "embedding": ("", "emb8w", "emb4w"),
+        "shared": ("", "shared"),
+        "shape": ("", "static"),
+    }
+)
+"""The options that the tiers combine, as parts of an id; an empty part leaves the option out."""
+
+
+def compose(parts: Mapping[str, str]) -> str | None:
+    """The id of one part of each of ``OPTIONS``; ``None`` if the exporter refuses the combination."""
+    if parts["cache"] and "kv" not in parts["attention"]:
+        return None
+    try:
+        return ExportConfig.from_id(_join(parts)).id
+    except ExportError:
+        return None
+
+
+def _join(parts: Mapping[str, str]) -> str:
+    attention = parts["attention"].replace("kv", parts["cache"]) if parts["cache"] else parts["attention"]
+    rest = (parts[name] for name in ("sink", "linear", "embedding", "shared", "shape"))
+    return "-".join(part for part in (parts["recipe"], parts["dtype"], attention, *rest) if part)
+
+
+def parts(configuration: str) -> dict[str, str]:
+    """The parts of an id by option: the inverse of ``compose``. Group sizes that ``OPTIONS`` does not combine are the scheme's
+    default."""
+    config = ExportConfig.from_id(configuration)
+    plain = replace(
+        config, recipe="xnnpack" if config.qlinear else config.recipe, dtype="fp32", use_custom_sdpa=False,
+        use_custom_kv_cache=False, quantize_kv_cache=False, use_attention_sink=None, qembedding=None,
+        qembedding_group_size=None, use_shared_embedding=False, dynamic_shapes=True,
+    )  # fmt: skip
+    linear = plain.id.split("-", 2)[2] if config.qlinear else ""
+    return {
+        "recipe": config.recipe,
+        "dtype": config.dtype,
+        "attention": "-".join(
+            name for name, on in (("sdpa", config.use_custom_sdpa), ("kv", config.use_custom_kv_cache)) if on
+        ),
+        "cache": "kv8" if config.quantize_kv_cache else "",
+        "sink": f"sink{config.use_attention_sink.replace(',', 'w')}" if config.use_attention_sink else "",
+        "linear": linear,
+        "embedding": f"emb{config.qembedding}" if config.qembedding else "",
+        "shared": "shared" if config.use_shared_embedding else "",
+        "shape": "" if config.dynamic_shapes else "static",
+    }
+
+
+Pair = tuple[tuple[str, str], tuple[str, str]]
+
+
+def pairs(configuration: str) -> set[Pair]:
+    """The pairs of option values that a configuration holds."""
+    found = sorted(parts(configuration).items())
+    return {(first, second) for index, first in enumerate(found) for second in found[index + 1 :]}
+
+
+def refused() -> list[tuple[str, str]]:
+    """What the exporter refuses: an option, or a pair of them, each with its reason. Pairs that say the same are named once."""
+    found: dict[str, list[str]] = {}
+    possible = possible_pairs()
+    names = sorted(OPTIONS)
+    plain = {name: values[0] for name, values in OPTIONS.items()}
+    for index, first in enumerate(names):
+        for second in names[index + 1 :]:
+            for values in itertools.product(OPTIONS[first], OPTIONS[second]):
+                if ((first, values[0]), (second, values[1])) in possible or "" in values:
+                    continue
+                reason = _reason({**plain, first: values[0], second: values[1]})
+                found.setdefault(reason, []).append(f"{values[0]} with {values[1]}")
+    return [(", ".join(options), reason) for reason, options in found.items()]
+
+
+def _reason(parts: Mapping[str, str]) -> str:
+    try:
+        ExportConfig.from_id(_join(parts))
+    except ExportError as error:
+        return str(error)
+    return f"{parts['cache']} is a KV cache, and without kv there is none to store."
+
+
+def possible_pairs() -> set[Pair]:
+    """Every pair of option values that some configuration of ``OPTIONS`` holds, and the exporter does not refuse."""
+    found: set[Pair] = set()
+    for values in itertools.product(*OPTIONS.values()):
+        configuration = compose(dict(zip(OPTIONS, values, strict=True)))
+        if configuration is not None:
+            found |= pairs(configuration)
+    return found

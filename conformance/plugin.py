@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="twin",
         help="where weights come from: twin (default), full, hub, or a checkpoint directory",
     )
+    group.addoption(
+        "--tier",
+        default="default",
+        help="which configurations of a model are run: smoke, default (what a pull request runs), nightly",
+    )
     group.addoption("--threads", type=int, default=1, help="threads of PyTorch and of the runtime in a cell (default: 1)")
     group.addoption(
         "--cell-timeout", type=float, default=1800.0, metavar="SECONDS", help="time one cell may take (default: 1800)"
@@ -45,11 +51,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    # With pytest -n, the tests of one cell go to one worker: another one would only wait for its record.
-    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
-        config.option.dist = "loadgroup"
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With pytest -n, the tests of one cell go to one worker: another one would only wait for its record.
+
+    pytest-xdist has groups for that (``--dist loadgroup``), but 3.8 writes them where pytest 9.2 does not read them.
+    """
+    if config.option.dist != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            found = re.fullmatch(r"(.+::Test\w+)::\w+(\[.+\])", nodeid)
+            return "".join(found.groups()) if found else nodeid
+
+    return CellScheduling(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,12 +76,12 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"{option} {value}: give a number from {least} to 1000000.")
     try:
         check_scale(config.getoption("--scale"))
+        matrix.check_tier(config.getoption("--tier"))
     except ZooError as error:
         raise pytest.UsageError(str(error)) from error
     config.addinivalue_line("markers", "configurations(*ids): run this test of a model for these configurations only")
-    config.addinivalue_line("markers", "quantized: run this test of a model for quantized configurations only")
-    if not config.pluginmanager.hasplugin("xdist"):
-        config.addinivalue_line("markers", "xdist_group(name): one worker for the tests of a cell")
+    config.addinivalue_line("markers", "tasks(*names): run this test of a model for these tasks only")
+    config.addinivalue_line("markers", "reduced: run this test of a model for configurations that round or forget only")
 
 
 def _runner(config: pytest.Config) -> Runner:
@@ -110,9 +127,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except ConformanceError as error:
         pytest.fail(str(error), pytrace=False)
     wanted = [mark.args for mark in metafunc.definition.iter_markers("configurations")]
-    ids = [name for name in matrix.configurations(suite.model) if all(name in chosen for chosen in wanted)]
-    if metafunc.definition.get_closest_marker("quantized"):
-        ids = [name for name in ids if matrix.quantized(name)]
+    tier = metafunc.config.getoption("--tier")
+    ids = [name for name in matrix.configurations(suite.model, tier) if all(name in chosen for chosen in wanted)]
+    if metafunc.definition.get_closest_marker("reduced"):
+        ids = [name for name in ids if matrix.reduces(name)]
     unknown = {name for chosen in wanted for name in chosen} - set(matrix.configurations(suite.model))
     if unknown:
         known = ", ".join(matrix.configurations(suite.model))
@@ -121,10 +139,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
     metafunc.parametrize(
         "configuration",
-        [pytest.param(name, marks=pytest.mark.xdist_group(Cell(suite.model, name).name)) for name in ids],
-        ids=ids,
+        ids,
         scope="class",
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out the tests of a model that belong to another task, or to configurations that are not of the tier."""
+    left = [item for item in items if not _belongs_elsewhere(item)]
+    if len(left) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in left])
+        items[:] = left
+
+
+def _belongs_elsewhere(item: pytest.Item) -> bool:
+    suite = getattr(item, "cls", None)
+    if suite is None or not issubclass(suite, ModelConformance):
+        return False
+    tasks = [mark.args for mark in item.iter_markers("tasks")]
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    known = matrix.configurations(suite.model)
+    unrun = "configuration" in params and params["configuration"] not in known
+    return unrun or any(suite.model.task not in names for names in tasks)
 
 
 @pytest.fixture(scope="class")
@@ -146,6 +183,17 @@ def record(request: pytest.FixtureRequest, configuration: str) -> Record:
     if found.status == "not_applicable":
         pytest.skip(f"{found.cell}: not applicable: {found.reason}")
     return found
+
+
+@pytest.fixture(scope="class")
+def twin(request: pytest.FixtureRequest) -> Any:
+    """The model's twin in eager PyTorch: a transformers model in fp32 and evaluation mode. For tests of what is particular to
+    an architecture, whatever the configuration."""
+    from exporters.pipeline import load_model
+    from zoo.checkpoints import resolve
+
+    suite: Any = request.cls
+    return load_model(resolve(suite.model, "twin"), task=suite.model.task)
 
 
 @pytest.fixture

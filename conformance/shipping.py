@@ -60,30 +60,30 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     """Compare a program with its checkpoint in eager PyTorch, teacher-forced over tokens of its own choosing.
 
-    Quantized programs are compared with the same quantized model. Where the checkpoint is a twin its reference texts are
-    fed, otherwise what eager PyTorch says after the first token. ``trained`` is false for random weights.
+    A program that rounds is compared with the same model rounding the same. Where the checkpoint is a twin its reference texts
+    are fed, otherwise what eager PyTorch says after the first token. ``trained`` is false for random weights.
     """
     import json
 
     import torch
 
-    from conformance.compare.logits import compare_logits, judge_exact, judge_quantized
+    from conformance.compare.logits import compare_logits, judge_logits
+    from conformance.compare.tolerance import tolerance
     from conformance.generate import generate
-    from conformance.sessions.eager import EagerSession
+    from conformance.sessions.eager import baseline
     from conformance.sessions.executorch import ExecuTorchSession
-    from exporters.pipeline import load_model
-    from exporters.quantize import quantize
 
-    model = load_model(source)
-    quantize(model, artifact.config)
-    eager = EagerSession(model, artifact.account.max_seq_len)
+    task = artifact.account.task
+    eager = baseline(source, artifact.config, artifact.account.max_seq_len, task=task)
     reference = source / "reference.json"
     limit = min(CHECK_TOKENS, artifact.account.max_seq_len)
-    if reference.is_file():
+    if task == "feature-extraction":
+        tokens, skip, trained = [(7 * index) % eager.model.config.vocab_size for index in range(limit)], 0, False
+    elif reference.is_file():
         sample = json.loads(reference.read_text(encoding="utf-8"))["samples"][0]
         tokens, skip = sample["tokens"][:limit], min(sample["prompt_length"], limit - 1)
     else:
-        first = model.generation_config.bos_token_id or 0
+        first = eager.model.generation_config.bos_token_id or 0
         said = generate(eager, [first], max_new_tokens=limit - 1)
         tokens, skip = [*said.prompt, *said.tokens][:limit], 0
     fed = torch.tensor([tokens])
@@ -92,7 +92,7 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     session = ExecuTorchSession(artifact.program, expected=artifact.account.file)
     found = torch.cat([session.forward(fed[:, :1], 0), session.forward(fed[:, 1:], 1)])[skip:]
     comparison = compare_logits(expected, found)
-    return judge_quantized(comparison, trained=trained) if artifact.config.quantized else judge_exact(comparison)
+    return judge_logits(comparison, tolerance(artifact.config), trained=trained)
 
 
 @dataclass(frozen=True)

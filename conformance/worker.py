@@ -204,7 +204,10 @@ class Runner:
             request = CellRequest(cell.model.name, cell.configuration, os.fspath(place), **self.options)
             if self._stopped.is_set():
                 raise InterruptedRunError(cell.name)
-            ran = run_isolated(request, limits=self.limits, stop=self._stopped)
+            if cell.inapplicable is not None:
+                ran = blank_record(cell.model, request, status="not_applicable", reason=cell.inapplicable)
+            else:
+                ran = run_isolated(request, limits=self.limits, stop=self._stopped)
             if self._stopped.is_set():
                 raise InterruptedRunError(cell.name)
             found = apply(ran, known)

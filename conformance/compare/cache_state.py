@@ -9,13 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from conformance.compare.logits import MAX_ABS_ERROR, RELATIVE_ERROR_QUANTIZED
+from conformance.compare.tolerance import MAX_ABS_ERROR, Tolerance
 from conformance.record import Check
 from conformance.sessions.protocol import GenerationSession, SessionError
 
-RELATIVE_ERROR_FED = 0.02
-"""Largest relative error at a position between two ways of feeding one quantized program. Activations are quantized for each
-token by itself: another way of feeding may flip a rounding, no more. Measured on the first three twins: up to 4.4e-3."""
 SEED = 20261121
 RANDOM_CHUNKINGS = 3
 EVERY_LENGTH = 64
@@ -32,16 +29,17 @@ class Feed:
     chunks: tuple[int, ...]
 
 
-def feeds(max_seq_len: int, window: int | None) -> list[Feed]:
+def feeds(max_seq_len: int, window: int | None, *, every_length: bool = True) -> list[Feed]:
     """The ways that a cell tries: every length in one call, one token at a time, and random chunks.
 
     Args:
         max_seq_len: The cache's capacity, in tokens.
         window: The smallest sliding window of the model's layers, if it has any.
+        every_length: Try every length in one call if the cache is short, not only those at its boundaries.
     """
     edge = window if window is not None and window < max_seq_len else max_seq_len // 4
     lengths = {1, 2, edge - 1, edge, edge + 1, 2 * edge, max_seq_len - 1, max_seq_len}
-    if max_seq_len <= EVERY_LENGTH:
+    if max_seq_len <= EVERY_LENGTH and every_length:
         lengths = set(range(1, max_seq_len + 1))
     one_shot = [Feed(f"{_ONE_CALL} {n}", (n,)) for n in sorted(lengths) if 1 <= n <= max_seq_len]
     rest = max_seq_len - edge
@@ -78,7 +76,8 @@ def check_cache_state(
     other: Tensor,
     other_reference: Tensor,
     window: int | None,
-    quantized: bool,
+    tolerance: Tolerance,
+    one_token: bool = False,
 ) -> Check:
     """Feed one sequence in every way, then another one, then one token too many.
 
@@ -89,27 +88,26 @@ def check_cache_state(
         other: [1, m] token ids of another sequence, to see that nothing is left of the first.
         other_reference: [m, vocabulary].
         window: As for ``feeds``.
-        quantized: Judge by relative error at each position instead of ``MAX_ABS_ERROR``.
+        tolerance: The configuration's.
+        one_token: Whether the program takes one token a call, so that all ways of feeding it are the same; a few are tried.
     """
     runs: list[Run] = []
     whole = feed(session, tokens, (tokens.shape[1],))
-    if quantized:
+    if not tolerance.exact:
         # Other kernels round elsewhere, so a position may be off as a whole, but by the same amount however it is reached:
         # one pass is held against the baseline, and every other way of feeding against that pass.
-        runs.append(_compare("one pass, against the baseline", reference, whole, limit=RELATIVE_ERROR_QUANTIZED))
+        runs.append(_compare("one pass, against the baseline", reference, whole, limit=tolerance.relative))
         reference = whole
-    limit = RELATIVE_ERROR_FED if quantized else None
+    limit = tolerance.fed
 
     def hold(name: str, expected: Tensor, found: Tensor) -> None:
         runs.append(_compare(name, expected, found, limit=limit))
 
-    for way in feeds(session.max_seq_len, window):
+    for way in feeds(session.max_seq_len, window, every_length=not one_token):
         length = sum(way.chunks)
         hold(way.name, reference[:length], feed(session, tokens, way.chunks))
     again = feed(session, other, (other.shape[1],))
-    runs.append(
-        _compare("another sequence after reset", other_reference, again, limit=RELATIVE_ERROR_QUANTIZED if quantized else None)
-    )
+    runs.append(_compare("another sequence after reset", other_reference, again, limit=tolerance.relative))
     hold("the first sequence again", reference, feed(session, tokens, (tokens.shape[1],)))
     refusal = _refusal(session, tokens)
     if refusal is not None:
@@ -119,7 +117,7 @@ def check_cache_state(
         wrong.insert(0, f"{session.max_seq_len + 1} tokens were accepted by a cache of {session.max_seq_len}")
     return Check(
         status="fail" if wrong else "pass",
-        message="; ".join(wrong) or _agreement(runs),
+        message="; ".join(wrong) or _agreement(runs, tolerance),
         metrics={
             "window": window,
             "ways": len(runs),
@@ -174,7 +172,7 @@ def _wrong(runs: Sequence[Run]) -> list[str]:
     return [*lengths[:SHOWN], *more, *others]
 
 
-def _agreement(runs: Sequence[Run]) -> str:
+def _agreement(runs: Sequence[Run], tolerance: Tolerance) -> str:
     """How close the runs are, with the limit of each kind of comparison."""
     closeness = []
     for limit in dict.fromkeys(run.limit for run in runs):
@@ -182,7 +180,7 @@ def _agreement(runs: Sequence[Run]) -> str:
         if limit is None:
             closeness.append(f"max abs error {max(run.max_abs_error for run in alike):.2e} (at most {MAX_ABS_ERROR:.0e})")
         else:
-            subject = "to the baseline" if limit == RELATIVE_ERROR_QUANTIZED else "between ways of feeding"
+            subject = "to the baseline" if limit == tolerance.relative else "between ways of feeding"
             worst = max(run.relative_error for run in alike)
             closeness.append(f"relative error {subject} {worst:.2e} (at most {limit})")
     return f"{len(runs)} ways of feeding agree with one eager pass: {', '.join(closeness)}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping
 from typing import Any
 
 from conformance.record import Check
 from conformance.sessions.executorch import ExecuTorchSession
-from exporters.artifact import Artifact
+from exporters.artifact import Account, Artifact
+from exporters.config import ExportConfig
 from zoo.model import Model
 
 _LONG = 4
 """ExecuTorch's ``ScalarType::Long``."""
-_SCALAR_TYPES = {"fp32": 6}
+_SCALAR_TYPES = {"fp16": 5, "fp32": 6, "bf16": 15}
 """ExecuTorch's ``ScalarType`` of each dtype."""
 
 
@@ -24,8 +26,8 @@ def check_contract(
     Args:
         configuration: The transformers configuration of the checkpoint: the independent source of what the constant
             methods must say.
-        generation: Its generation configuration, whose special tokens are those that ``generate`` would use.
-        unquantized_bytes: Size of the checkpoint's linear and embedding weights in fp32.
+        generation: Its generation configuration, whose special tokens are those that ``generate`` would use; ``None`` without.
+        unquantized_bytes: Size of the checkpoint's linear and embedding weights in the configuration's dtype.
     """
     wrong: list[str] = []
     constants = expected_constants(configuration, generation, artifact)
@@ -36,7 +38,8 @@ def check_contract(
     entry_points = session.methods - set(artifact.account.constant_methods)
     if entry_points != set(model.methods):
         wrong.append(f"methods are {sorted(entry_points)}, expected {sorted(model.methods)}")
-    wrong += _inputs(artifact, session, configuration.get_text_config().vocab_size)
+    text = configuration.get_text_config()
+    wrong += _inputs(artifact, session, text.hidden_size if model.task == "feature-extraction" else text.vocab_size)
     wrong += realised(artifact, unquantized_bytes=unquantized_bytes)
     if artifact.account.wrapper != model.wrapper:
         wrong.append(f"the wrapper is {artifact.account.wrapper}, expected {model.wrapper}")
@@ -51,20 +54,22 @@ def expected_constants(configuration: Any, generation: Any, artifact: Artifact) 
     """The constant methods that a causal language model must have, from its own configuration."""
     text = configuration.get_text_config()
     config = artifact.config
-    heads = text.num_attention_heads
     expected = {
         "get_max_seq_len": artifact.account.max_seq_len,
         "get_max_context_len": artifact.account.max_seq_len,
         "get_vocab_size": text.vocab_size,
         "get_n_layers": text.num_hidden_layers,
-        "get_n_kv_heads": getattr(text, "num_key_value_heads", None) or heads,
-        "get_head_dim": getattr(text, "head_dim", None) or text.hidden_size // heads,
         "use_kv_cache": True,
         "use_sdpa_with_kv_cache": config.use_custom_sdpa,
         "enable_dynamic_shape": config.dynamic_shapes,
         "get_dtype": _SCALAR_TYPES[config.dtype],
-        "uses_ring_cache": any(layer["kind"] == "ring" for layer in artifact.account.cache),
+        "supports_rewind": {layer["kind"] for layer in artifact.account.cache} <= {"static", "custom"},
     }
+    heads = getattr(text, "num_attention_heads", None)
+    if heads is not None:
+        multi_query = getattr(text, "multi_query", False) and not getattr(text, "new_decoder_architecture", False)
+        expected["get_n_kv_heads"] = 1 if multi_query else getattr(text, "num_key_value_heads", None) or heads
+        expected["get_head_dim"] = getattr(text, "head_dim", None) or text.hidden_size // heads
     bos, eos = special_tokens(configuration, generation)
     if bos is not None:
         expected["get_bos_id"] = bos
@@ -82,7 +87,7 @@ def special_tokens(configuration: Any, generation: Any) -> tuple[int | None, lis
     """
     text = configuration.get_text_config()
     bos, eos = (
-        getattr(text, name) if getattr(generation, name) is None else getattr(generation, name)
+        getattr(text, name, None) if getattr(generation, name, None) is None else getattr(generation, name)
         for name in ("bos_token_id", "eos_token_id")
     )
     if eos is None:
@@ -90,7 +95,7 @@ def special_tokens(configuration: Any, generation: Any) -> tuple[int | None, lis
     return bos, list(eos) if isinstance(eos, (list, tuple)) else [eos]
 
 
-def _inputs(artifact: Artifact, session: ExecuTorchSession, vocabulary: int) -> list[str]:
+def _inputs(artifact: Artifact, session: ExecuTorchSession, width: int) -> list[str]:
     meta = session.method_meta
     length = artifact.account.max_seq_len if artifact.config.dynamic_shapes else 1
     wanted = [("input 0", (1, length), _LONG), ("input 1", (length,), _LONG)]
@@ -100,8 +105,8 @@ def _inputs(artifact: Artifact, session: ExecuTorchSession, vocabulary: int) -> 
     ]
     wrong = [] if found == wanted else [f"inputs are {found}, expected {wanted}"]
     outputs = [tuple(meta.output_tensor_meta(index).sizes()) for index in range(meta.num_outputs())]
-    if outputs != [(1, length, vocabulary)]:
-        wrong.append(f"outputs are {outputs}, expected {[(1, length, vocabulary)]}")
+    if outputs != [(1, length, width)]:
+        wrong.append(f"outputs are {outputs}, expected {[(1, length, width)]}")
     return wrong
 
 
@@ -116,18 +121,52 @@ def realised(artifact: Artifact, *, unquantized_bytes: int) -> list[str]:
             wrong.append(f"{operator} is {'missing' if asked else 'present'} with {option}={asked}")
 
     kinds = {layer["kind"] for layer in account.cache}
+    rings = kinds & {"ring", "sink"}
+    attends = kinds != {"state"}
     ask(config.use_custom_sdpa, "llama::custom_sdpa", "use_custom_sdpa")
     ask("custom" in kinds, "llama::update_cache", "use_custom_kv_cache")
-    ask("ring" in kinds, "llama::update_cache_with_indices", "use_custom_kv_cache")
-    if config.use_custom_kv_cache == ("static" in kinds):
+    ask(bool(rings), "llama::update_cache_with_indices", "use_custom_kv_cache")
+    if attends and config.use_custom_kv_cache == ("static" in kinds):
         wrong.append(f"cache layers are {sorted(kinds)} with use_custom_kv_cache={config.use_custom_kv_cache}")
-    ask(config.qembedding is not None, "quantized_decomposed::embedding_byte", "qembedding")
-    if (config.recipe == "xnnpack") != ("XnnpackBackend" in backends):
+    if attends and (config.use_attention_sink is not None) != ("sink" in kinds):
+        wrong.append(f"cache layers are {sorted(kinds)} with use_attention_sink={config.use_attention_sink}")
+    stored = {layer["bits"] for layer in account.cache if layer["kind"] != "state"}
+    if attends and stored != {8 if config.quantize_kv_cache else _BITS[config.dtype]}:
+        wrong.append(f"caches store {sorted(stored)} bits with quantize_kv_cache={config.quantize_kv_cache}")
+    if config.qembedding is not None:
+        ask(True, f"quantized_decomposed::embedding_{'byte' if config.qembedding == '8w' else '4bit'}", "qembedding")
+    # XNNPACK has no bfloat16: of such a model it takes what is computed in fp32, if anything is.
+    if (config.recipe == "xnnpack") != ("XnnpackBackend" in backends) and config.dtype != "bf16":
         wrong.append(f"delegates are {sorted(backends) or 'none'} with the recipe {config.recipe}")
-    linears = [layer for layer in account.quantization["layers"] if layer["kind"] == "linear"]
-    expected = {config.qlinear_group_size: len(linears)} if config.qlinear else {}
-    if account.realised.linear_group_sizes != expected:
-        wrong.append(f"4-bit weights by group size are {account.realised.linear_group_sizes}, expected {expected}")
-    if config.quantized and account.file.bytes >= unquantized_bytes:
-        wrong.append(f"the file has {account.file.bytes} bytes, not less than the fp32 weights ({unquantized_bytes})")
+    wrong += _linear_weights(config, account)
+    # An embedding alone may be untied for it, which makes a file larger; that it is quantized is seen by its operator.
+    if config.qlinear is not None and account.file.data_bytes >= unquantized_bytes:
+        wrong.append(
+            f"the weights in the file have {account.file.data_bytes} bytes, not less than unquantized ones "
+            f"({unquantized_bytes})"
+        )
+    if config.use_shared_embedding and not account.realised.shared_embedding:
+        wrong.append("the output layer has a copy of the embedding's weight with use_shared_embedding=True")
     return wrong
+
+
+_BITS = {"fp16": 16, "fp32": 32, "bf16": 16}
+
+
+def _linear_weights(config: ExportConfig, account: Account) -> list[str]:
+    """Whether the program's quantized linear weights are those that torchao made: their bits, their group sizes, how many."""
+    asked = collections.Counter(
+        (layer["weight_bits"], layer["group_size"]) for layer in account.quantization["layers"] if layer["kind"] == "linear"
+    )
+    found = {(weights.bits, weights.group_size): weights.count for weights in account.realised.linear_weights}
+    wrong = []
+    if config.qlinear is not None and not asked:
+        wrong.append(f"no linear layer was quantized with qlinear={config.qlinear}")
+    if found != dict(asked):
+        wrong.append(f"quantized linear weights are {_told(found)}, expected {_told(asked)}")
+    return wrong
+
+
+def _told(weights: Mapping[tuple[int, int], int]) -> str:
+    """Counts by bits and group size."""
+    return ", ".join(f"{n} of {bits} bits in groups of {size}" for (bits, size), n in sorted(weights.items())) or "none"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.matrix import CONFIGURATIONS, Cell
+from conformance.matrix import CORE, Cell, configurations
 from conformance.record import Record, read
 from zoo import registry
 from zoo.model import Model
@@ -36,14 +37,24 @@ def render_matrix(records: Sequence[Record]) -> str:
     """The README's table: models by configuration, each cell with its status, decode speed-up over eager, and size."""
     found = {record.cell: record for record in records}
     blocks = []
-    for task, ids in CONFIGURATIONS.items():
+    for task, ids in CORE.items():
         rows = [model for model in registry.models().values() if model.task == task]
         if not rows:
             continue
-        header = ["Model", *(f"`{name}`" for name in ids)]
-        body = [[f"**{row.name}**", *(_cell(found.get(Cell(row, name).name)) for name in ids)] for row in rows]
+        header = ["Model", *(f"`{name}`" for name in ids), "Others"]
+        body = [
+            [f"**{row.name}**", *(_cell(found.get(Cell(row, name).name)) for name in ids), _others(row, ids, found)]
+            for row in rows
+        ]
         blocks.append(f"### {task}\n\n{_table(header, body)}")
     return "\n\n".join([*blocks, _legend(records)]) + "\n"
+
+
+def _others(model: Model, ids: Sequence[str], found: Mapping[str, Record]) -> str:
+    """Counts of the statuses of the model's other configurations of the tier ``default``."""
+    rest = [found.get(Cell(model, name).name) for name in configurations(model, "default") if name not in ids]
+    counts = collections.Counter(NEVER_RUN if record is None else SYMBOLS[record.status] for record in rest)
+    return ", ".join(f"{count} {symbol}" for symbol, count in counts.items())
 
 
 def _cell(record: Record | None) -> str:
@@ -103,7 +114,7 @@ def _model_section(model: Model, records: Sequence[Record]) -> str:
         f"{', '.join(f'`{method}`' for method in model.methods)}. Published checkpoint: {source}. "
         f"Reproduce with `zoo run {model.name}`.",
     ]
-    ids = CONFIGURATIONS[model.task]
+    ids = configurations(model)
     ordered = sorted(records, key=lambda record: ids.index(record.configuration) if record.configuration in ids else 99)
     if not ordered:
         return "\n\n".join([*lines, "Never run."])

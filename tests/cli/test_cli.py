@@ -82,14 +82,27 @@ def test_list_shows_every_model_with_its_checkpoint(zoo):
 
 def test_list_shows_the_configurations_when_asked(zoo):
     lines = [line.strip() for line in zoo("list", "--configurations", "--task", "text-generation").out.splitlines()]
-    for name in matrix.CONFIGURATIONS["text-generation"]:
+    for name in matrix.CORE["text-generation"]:
         assert lines.count(name) == 1
 
 
 def test_a_narrow_terminal_does_not_cut_the_names_one_would_type(zoo, monkeypatch):
     monkeypatch.setattr(cli.out, "width", 80)
     words = zoo("list", "--configurations").out.split()
-    assert {*registry.models(), *matrix.CONFIGURATIONS["text-generation"]} <= set(words)
+    assert {*registry.models(), *matrix.CORE["text-generation"]} <= set(words)
+
+
+def test_matrix_tells_what_would_run_and_why_the_rest_would_not(zoo):
+    done = zoo("matrix", "mamba", "--tier", "nightly")
+    assert done.code == 0
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "mamba-130m xnnpack-fp32-static runs" in lines
+    assert any(line.startswith("mamba-130m xnnpack-fp32-sdpa-kv no: it does not attend") for line in lines)
+    assert any("4w with portable" in line and "no kernel" in line for line in lines)
+
+
+def test_a_tier_that_does_not_exist_is_refused(refused):
+    assert "unknown tier 'weekly'" in refused("matrix", "--tier", "weekly")
 
 
 def test_show_tells_all_that_the_row_says(zoo):
@@ -117,7 +130,7 @@ def test_an_unknown_model_is_refused_with_a_suggestion(refused, arguments, told)
 
 @pytest.mark.parametrize("arguments", [("list", "--task", "vision"), (*EXPORT, "--task", "vision")])
 def test_an_unknown_task_is_refused_with_those_there_are(refused, arguments):
-    assert "unknown task 'vision'. Known: text-generation" in refused(*arguments)
+    assert "unknown task 'vision'. Known: feature-extraction, text-generation" in refused(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +158,8 @@ def test_an_unknown_option_is_refused_with_a_suggestion(zoo, arguments, near):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--qlinear", "8da4w", "--qlinear_group_size", "48"), "48 cannot be honoured: XNNPACK takes multiples of 32"),
-        (("--qlinear", "8da4w", "--qlinear_group_size", "0"), "qlinear_group_size is 0; give a whole number of at least 1"),
+        (("--qlinear", "8da4w", "--qlinear_group_size", "48"), "48 cannot be honoured with qlinear '8da4w'"),
+        (("--qlinear", "8da8w", "--qlinear_group_size", "32"), "their kernels take 0 (one scale a channel)"),
         (("--qlinear", "8da4w", "--qlinear_group_size", "-32"), "qlinear_group_size is -32"),
         (("--qlinear_group_size", "64"), "without qlinear would be ignored; add qlinear 8da4w"),
     ],
@@ -158,7 +171,7 @@ def test_a_group_size_that_cannot_be_realised_is_refused(refused, options, told)
 def test_the_portable_recipe_cannot_run_four_bit_weights(refused):
     error = refused(*EXPORT, "--recipe", "portable", "--qlinear", "8da4w")
     assert "needs the recipe 'xnnpack'" in error
-    assert "The recipe is 'portable'" in error
+    assert "no kernel of the recipe 'portable'" in error
 
 
 @pytest.mark.parametrize(
@@ -166,8 +179,11 @@ def test_the_portable_recipe_cannot_run_four_bit_weights(refused):
     [
         (("--recipe", "xnnpak"), "Did you mean 'xnnpack'? Allowed: portable, xnnpack"),
         (("--dtype", "fp64"), "Allowed: fp32"),
-        (("--qlinear", "4w"), "Allowed: 8da4w"),
-        (("--qembedding", "4w"), "Allowed: 8w"),
+        (("--qlinear", "3w"), "Allowed: 8da4w, 8da8w"),
+        (("--qembedding", "2w"), "Allowed: 8w, 4w"),
+        (("--quantize_kv_cache",), "quantize_kv_cache needs use_custom_kv_cache"),
+        (("--use_attention_sink", "4,28"), "use_attention_sink needs use_custom_sdpa and use_custom_kv_cache"),
+        (("--use_shared_embedding",), "use_shared_embedding needs the recipe 'portable'"),
         (("--max_seq_len", "1"), "max_seq_len is 1; give a whole number of at least 2"),
         (("--allow_skipped_layers",), "without qlinear would be ignored"),
         (("--revision", "main"), "--revision belongs to a hub id"),
@@ -247,6 +263,29 @@ def test_a_cell_that_is_not_green_makes_the_run_exit_with_1_and_says_why(zoo, ou
     done = zoo("run", "qwen3", "-c", "portable-fp32")
     assert done.code == 1
     assert f"{status}: qwen3-0.6b@portable-fp32: [red]no kernel" in done.out.splitlines()
+
+
+def test_a_wide_run_has_a_column_for_each_shared_configuration_and_counts_the_others(zoo, outcome):
+    outcome("pass")
+    done = zoo("run", "mamba", "--tier", "nightly")
+    assert done.code == 0
+    ids = matrix.configurations(registry.get("mamba-130m"))
+    run = [name for name in ids if matrix.Cell(registry.get("mamba-130m"), name).inapplicable is None]
+    core = matrix.CORE["text-generation"]
+    assert set(core).isdisjoint(run)
+    header, row = (
+        [part.strip() for part in line.strip(" ┃│").replace("│", "┃").split("┃")]
+        for line in done.out.splitlines()
+        if line.lstrip(" ┃│").startswith(("model", "mamba-130m"))
+    )
+    assert header == ["model", *core, "others"]
+    assert row[:-1] == ["mamba-130m", *["not applicable"] * len(core)]
+    assert set(row[-1].split(", ")) == {f"{len(run)} pass", f"{len(ids) - len(run) - len(core)} not applicable"}
+
+
+def test_a_tier_chooses_the_cells_that_are_run(zoo, outcome):
+    outcome("pass")
+    assert "[1/1] pass" in zoo("run", "qwen3", "--tier", "smoke").err
 
 
 def test_records_are_merged_with_those_of_other_cells(zoo, outcome, tmp_path):

@@ -43,6 +43,13 @@ def test_only_sessions_call_the_runtime():
     }
 
 
+@pytest.mark.parametrize("name", ["eager_cache", "eager", "protocol"])
+def test_the_reference_shares_no_cache_with_what_it_is_held_against(name):
+    text = (ROOT / "conformance" / "sessions" / f"{name}.py").read_text(encoding="utf-8")
+    modules = {node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
+    assert not [module for module in modules if module.startswith(("exporters.attention", "exporters.wrappers"))]
+
+
 def test_no_model_type_is_asked_for_outside_of_the_registry():
     sources = [path for package in ("exporters", "conformance") for path in (ROOT / package).rglob("*.py")]
     assert not [path for path in sources if "model_type ==" in path.read_text(encoding="utf-8")]

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.compare.cache_state import RELATIVE_ERROR_QUANTIZED, another, check_cache_state, feeds, fill
+from conformance.compare.cache_state import another, check_cache_state, feeds, fill
+from conformance.compare.tolerance import BF16, DYNAMIC_ACTIVATIONS, EXACT, FP16, INT8_CACHE, Tolerance
 from conformance.sessions.protocol import SessionError
 
 LENGTH, WINDOW = 16, 4
@@ -17,7 +18,7 @@ OTHER = [5, 3, 2, 11, 13]
 
 @pytest.fixture
 def check(expected_logits):
-    def run(session, *, scale=1.0, quantized=False):
+    def run(session, *, scale=1.0, tolerance=EXACT, one_token=False):
         return check_cache_state(
             session,
             torch.tensor([TOKENS]),
@@ -25,7 +26,8 @@ def check(expected_logits):
             other=torch.tensor([OTHER]),
             other_reference=expected_logits(OTHER) * scale,
             window=WINDOW,
-            quantized=quantized,
+            tolerance=tolerance,
+            one_token=one_token,
         )
 
     return run
@@ -162,25 +164,52 @@ def test_a_logit_that_is_not_a_number_fails(check, fake_session):
     assert check(NotANumber(LENGTH)).status == "fail"
 
 
-@pytest.mark.parametrize(
-    ("factor", "quantized", "status"),
-    [
-        (1 + 0.9 * RELATIVE_ERROR_QUANTIZED, True, "pass"),
-        (1 + 1.1 * RELATIVE_ERROR_QUANTIZED, True, "fail"),
-        (1 + 0.9 * RELATIVE_ERROR_QUANTIZED, False, "fail"),
-        (1 + 1e-5, False, "pass"),
-    ],
-)
-def test_only_a_quantized_program_is_judged_by_its_relative_error(check, fake_session, factor, quantized, status):
-    assert check(fake_session(LENGTH), scale=1 / factor, quantized=quantized).status == status
+ROUNDING = {"fp16": FP16, "bf16": BF16, "int8 cache": INT8_CACHE, "dynamic activations": DYNAMIC_ACTIVATIONS}
 
 
-def test_a_quantized_program_with_tiny_logits_gets_a_verdict(check, fake_session):
+@pytest.mark.parametrize("name", ROUNDING)
+def test_only_a_program_that_rounds_is_judged_by_its_relative_error(check, fake_session, name):
+    tolerance = ROUNDING[name]
+    within, beyond = 1 + 0.9 * tolerance.relative, 1 + 1.1 * tolerance.relative
+    assert check(fake_session(LENGTH), scale=1 / within, tolerance=tolerance).status == "pass"
+    assert check(fake_session(LENGTH), scale=1 / beyond, tolerance=tolerance).status == "fail"
+    assert check(fake_session(LENGTH), scale=1 / within).status == "fail"
+    assert check(fake_session(LENGTH), scale=1 / (1 + 1e-5)).status == "pass"
+
+
+@pytest.mark.parametrize("name", ROUNDING)
+def test_ways_of_feeding_may_differ_less_than_from_the_baseline(check, fake_session, name):
+    tolerance = ROUNDING[name]
+
+    class Differing(fake_session):
+        factor = 1.0
+
+        def forward(self, tokens, position):
+            return super().forward(tokens, position) * (self.factor if position else 1)
+
+    session = Differing(LENGTH)
+    session.factor = 1 + 0.9 * tolerance.fed
+    assert check(session, tolerance=tolerance).status == "pass"
+    session.factor = 1 + 1.1 * tolerance.fed
+    found = check(session, tolerance=Tolerance(relative=1.0, fed=tolerance.fed))
+    assert found.status == "fail"
+    assert "token by token" in found.message
+    assert "another sequence after reset" not in found.message
+
+
+def test_a_program_of_one_token_a_call_is_fed_the_lengths_at_its_boundaries(check, fake_session):
+    found = check(fake_session(LENGTH), one_token=True)
+    assert found.status == "pass"
+    assert found.metrics["lengths"] == [1, 2, WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW, LENGTH - 1, LENGTH]
+    assert set(found.metrics["worst_by_way"]) == set(check(fake_session(LENGTH)).metrics["worst_by_way"])
+
+
+def test_a_program_that_rounds_and_has_tiny_logits_gets_a_verdict(check, fake_session):
     class Tiny(fake_session):
         def forward(self, tokens, position):
             return super().forward(tokens, position) * 2e-5
 
-    assert check(Tiny(LENGTH), scale=1e-5, quantized=True).status == "fail"
+    assert check(Tiny(LENGTH), scale=1e-5, tolerance=DYNAMIC_ACTIVATIONS).status == "fail"
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=6), min_size=1, max_size=4), st.integers(1, 40))

@@ -23,6 +23,11 @@ def test_one_varied_answer_is_enough():
     assert vacuous(LOGITS, [said(1), said(DISTINCT_TOKENS), said(1)]) is None
 
 
+def test_a_task_that_says_nothing_is_judged_by_its_logits_alone():
+    assert vacuous(LOGITS, None) is None
+    assert "do not depend on its input" in vacuous([LOGITS[0], LOGITS[0]], None)
+
+
 def test_an_answer_of_too_few_distinct_tokens_proves_nothing():
     assert f"{DISTINCT_TOKENS - 1} distinct tokens" in vacuous(LOGITS, [said(1), said(DISTINCT_TOKENS - 1)])
 

@@ -57,6 +57,36 @@ def test_another_configuration_is_not_excused(failed):
     assert apply(record, [KNOWN], today=TODAY) == record
 
 
+@pytest.mark.parametrize(
+    ("pattern", "covered"),
+    [
+        ("portable-fp32", True),
+        ("portable-*", True),
+        ("*", True),
+        ("*fp32*", True),
+        ("portable", None),
+        ("xnnpack-*", False),
+        ("*-static", False),
+        ("portable-fp32-*", False),
+        ("PORTABLE-*", False),
+    ],
+)
+def test_a_pattern_covers_what_it_matches_whole(failed, pattern, covered):
+    if covered is None:
+        with pytest.raises(ExportError, match="is no configuration id"):
+            known(configuration=pattern)
+        return
+    expected = known(configuration=pattern)
+    assert expected.covers("portable-fp32") == covered
+    assert apply(failed(), [expected], today=TODAY).status == ("known_failure" if covered else "fail")
+
+
+def test_a_pattern_of_which_one_configuration_passes_says_which_entry_to_look_at(make_record):
+    found = apply(make_record(), [known(configuration="portable-*")], today=TODAY)
+    assert found.status == "fixed"
+    assert "KnownFailure('portable-*', stage='lower'" in found.reason
+
+
 def test_nothing_is_excused_without_expectations(failed):
     assert apply(failed(), [], today=TODAY) == failed()
 
@@ -179,6 +209,12 @@ def test_a_known_failure_of_a_configuration_that_is_never_run_is_refused(tmp_pat
     )
     with pytest.raises(ConformanceError, match="a configuration that is never run"):
         discover(GEMMA3_270M, tmp_path)
+    text = (tmp_path / "models" / "test_gemma3.py").read_text()
+    (tmp_path / "models" / "test_gemma3.py").write_text(text.replace("xnnpack-fp32-static", "mlx-*"))
+    with pytest.raises(ConformanceError, match=r"KnownFailure\('mlx-\*'\) is of a configuration that is never run"):
+        discover(GEMMA3_270M, tmp_path)
+    (tmp_path / "models" / "test_gemma3.py").write_text(text.replace("xnnpack-fp32-static", "xnnpack-*"))
+    assert [failure.configuration for failure in discover(GEMMA3_270M, tmp_path)] == ["xnnpack-*"]
     (tmp_path / "models" / "test_gemma3.py").write_text("import nonsense_that_is_not_there\n")
     with pytest.raises(ConformanceError, match=r"test_gemma3\.py cannot be imported: ModuleNotFoundError"):
         discover(GEMMA3_270M, tmp_path)

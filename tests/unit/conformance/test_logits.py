@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from conformance.compare import logits
+from conformance.compare.tolerance import BF16, DYNAMIC_ACTIVATIONS, EXACT, FP16, INT8_CACHE, MAX_ABS_ERROR
 
+ROUNDING = (FP16, BF16, INT8_CACHE, DYNAMIC_ACTIVATIONS)
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=8)
 VALUES = st.floats(-20, 20, width=32)
 
@@ -109,10 +111,11 @@ def not_a_number(request):
 
 
 def test_a_logit_that_is_not_a_number_fails_every_verdict(not_a_number):
-    assert logits.judge_exact(not_a_number).status == "fail"
-    assert logits.judge_quantized(not_a_number).status == "fail"
-    assert logits.judge_quality(not_a_number, 1.0, trained=True).status == "fail"
-    assert logits.judge_quality(not_a_number, 1.0, trained=False).status == "fail"
+    for tolerance in (EXACT, *ROUNDING):
+        for trained in (True, False):
+            assert logits.judge_logits(not_a_number, tolerance, trained=trained).status == "fail"
+    assert logits.judge_quality(not_a_number, 1.0, judged=True).status == "fail"
+    assert logits.judge_quality(not_a_number, 1.0, judged=False).status == "fail"
 
 
 def test_a_logit_that_is_not_a_number_is_not_shown_as_noise_free(not_a_number):
@@ -123,41 +126,53 @@ def test_an_infinite_logit_fails_every_verdict():
     broken = torch.ones(2, 8)
     broken[0, 0] = math.inf
     found = logits.compare_logits(torch.ones(2, 8), broken)
-    assert logits.judge_exact(found).status == "fail"
-    assert logits.judge_quantized(found).status == "fail"
+    for tolerance in (EXACT, *ROUNDING):
+        assert logits.judge_logits(found, tolerance).status == "fail"
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(logits.MAX_ABS_ERROR, "pass"), (math.nextafter(logits.MAX_ABS_ERROR, 1), "fail"), (math.nan, "fail")],
+    [(MAX_ABS_ERROR, "pass"), (math.nextafter(MAX_ABS_ERROR, 1), "fail"), (math.nan, "fail")],
 )
 def test_an_exact_program_may_err_up_to_the_limit(comparison, error, status):
-    assert logits.judge_exact(dataclasses.replace(comparison, max_abs_error=error)).status == status
+    assert logits.judge_logits(dataclasses.replace(comparison, max_abs_error=error), EXACT).status == status
+
+
+@pytest.mark.parametrize("tolerance", ROUNDING)
+@pytest.mark.parametrize(("top1", "status"), [(logits.TOP1_ROUNDED, "pass"), (math.nextafter(logits.TOP1_ROUNDED, 0), "fail")])
+def test_a_program_that_rounds_must_choose_the_same_token_often_enough(comparison, tolerance, top1, status):
+    assert logits.judge_logits(dataclasses.replace(comparison, top1=top1), tolerance).status == status
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("tolerance", ROUNDING)
+def test_a_program_that_rounds_may_err_up_to_its_limit(comparison, tolerance, trained):
+    beyond = math.nextafter(tolerance.relative, 1)
+    for error, status in ((tolerance.relative, "pass"), (beyond, "fail"), (math.nan, "fail")):
+        found = logits.judge_logits(dataclasses.replace(comparison, relative_error=error), tolerance, trained=trained)
+        assert found.status == status
+        assert f"at most {tolerance.relative}" in found.message
 
 
 @pytest.mark.parametrize(
-    ("top1", "status"), [(logits.TOP1_QUANTIZED, "pass"), (math.nextafter(logits.TOP1_QUANTIZED, 0), "fail")]
-)
-def test_a_quantized_program_must_choose_the_same_token_often_enough(comparison, top1, status):
-    assert logits.judge_quantized(dataclasses.replace(comparison, top1=top1)).status == status
-
-
-@pytest.mark.parametrize(
-    ("top1", "trained", "status"),
+    ("top1", "judged", "status"),
     [
         (logits.TOP1_QUALITY, True, "pass"),
         (math.nextafter(logits.TOP1_QUALITY, 0), True, "fail"),
         (0.0, False, "pass"),
     ],
 )
-def test_quality_is_judged_where_weights_were_trained(comparison, top1, trained, status):
-    assert logits.judge_quality(dataclasses.replace(comparison, top1=top1), 1.0, trained=trained).status == status
+def test_quality_is_judged_where_it_means_something(comparison, top1, judged, status):
+    found = logits.judge_quality(dataclasses.replace(comparison, top1=top1), 1.0, judged=judged)
+    assert found.status == status
+    assert ("not judged here" in found.message) == (not judged)
 
 
 def test_a_verdict_carries_the_figures_it_rests_on(comparison):
     figures = {field.name for field in dataclasses.fields(comparison)}
-    assert logits.judge_exact(comparison).metrics.keys() == figures
-    quality = logits.judge_quality(comparison, 0.25, trained=True)
+    for tolerance in (EXACT, *ROUNDING):
+        assert logits.judge_logits(comparison, tolerance).metrics.keys() == figures
+    quality = logits.judge_quality(comparison, 0.25, judged=True)
     assert quality.metrics.keys() == figures | {"prompts_answered_alike"}
     assert "25%" in quality.message
 
@@ -166,7 +181,12 @@ def test_random_weights_are_judged_by_relative_error_not_by_agreement():
     reference = torch.tensor([[1.0, 0.999, -5.0], [0.999, 1.0, -5.0]])
     swapped = logits.compare_logits(reference, reference[:, [1, 0, 2]])
     assert swapped.top1 == 0.0
-    assert logits.judge_quantized(swapped).status == "fail"
-    assert logits.judge_quantized(swapped, trained=False).status == "pass"
-    assert logits.judge_quantized(logits.compare_logits(reference, reference * 1.2), trained=False).status == "fail"
-    assert logits.judge_quantized(logits.compare_logits(reference, reference * math.nan), trained=False).status == "fail"
+    for tolerance in ROUNDING:
+        beyond = reference * (1.05 + tolerance.relative)
+
+        def status(candidate, *, trained=False, tolerance=tolerance):
+            return logits.judge_logits(logits.compare_logits(reference, candidate), tolerance, trained=trained).status
+
+        assert status(reference[:, [1, 0, 2]], trained=True) == "fail"
+        assert status(reference[:, [1, 0, 2]]) == "pass"
+        assert status(beyond) == status(reference * math.nan) == "fail"

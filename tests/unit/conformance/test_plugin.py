@@ -9,11 +9,18 @@ from zoo.models.qwen3 import QWEN3_0_6B
 
 pytest_plugins = ["pytester"]
 
-IDS = matrix.configurations(QWEN3_0_6B)
-QUANTIZED = [name for name in IDS if "8da4w" in name]
-CHECKS = sorted(name.removeprefix("test_") for name in vars(ModelConformance) if name.startswith("test_"))
-TESTS = len(IDS) * (len(CHECKS) - 1) + len(QUANTIZED)
-"""All checks of every configuration, but ``quality`` of the quantized ones only."""
+IDS = matrix.configurations(QWEN3_0_6B, "default")
+REDUCED = [name for name in IDS if matrix.reduces(name)]
+FOUR_BIT = [name for name in IDS if "8da4w" in name]
+OTHERS = ("hidden_states", "retrieval")
+"""Checks of the other task."""
+CHECKS = sorted(
+    name.removeprefix("test_") for name in vars(ModelConformance) if name.startswith("test_") and not name.endswith(OTHERS)
+)
+TESTS = len(IDS) * (len(CHECKS) - 1) + len(REDUCED)
+"""All checks of every configuration, but ``quality`` of those that round or forget only."""
+ELSEWHERE = len(IDS) * len(OTHERS)
+"""Tests that are deselected because they belong to the other task."""
 
 SUITE = """
 import pytest
@@ -54,32 +61,34 @@ def lower_failed():
 
 
 def test_a_passing_record_passes_every_test(run):
-    run(**passing()).assert_outcomes(passed=TESTS)
+    run(**passing()).assert_outcomes(passed=TESTS, deselected=ELSEWHERE)
 
 
-def test_quality_is_a_test_of_quantized_configurations_only(run):
+def test_quality_is_a_test_of_configurations_that_round_or_forget_only(run):
     result = run("--collect-only", "-q", "-k", "test_quality")
     assert [line for line in result.outlines if "::" in line] == [
-        f"test_suite.py::TestQwen3::test_quality[{name}]" for name in QUANTIZED
+        f"test_suite.py::TestQwen3::test_quality[{name}]" for name in REDUCED
     ]
+    assert 0 < len(REDUCED) < len(IDS)
 
 
 def test_the_word_of_a_configuration_selects_its_tests(run):
     result = run("-k", "8da4w", **passing())
-    result.assert_outcomes(passed=len(QUANTIZED) * len(CHECKS), deselected=TESTS - len(QUANTIZED) * len(CHECKS))
+    found = len(FOUR_BIT) * len(CHECKS)
+    result.assert_outcomes(passed=found, deselected=TESTS - found + ELSEWHERE)
 
 
 def test_a_known_failure_is_an_expected_one_with_its_reason(run):
     result = run(
         "-k", "test_logits", status="known_failure", reason="lower: no kernel; cause: it is missing", issue="https://i/7"
     )
-    result.assert_outcomes(xfailed=len(IDS), deselected=TESTS - len(IDS))
+    result.assert_outcomes(xfailed=len(IDS), deselected=TESTS - len(IDS) + ELSEWHERE)
     result.stdout.fnmatch_lines(["XFAIL*qwen3-0.6b@*: lower: no kernel; cause: it is missing (https://i/7)*"])
 
 
 def test_a_known_failure_that_passes_fails(run):
     result = run("-k", "test_logits", status="fixed", reason="remove KnownFailure(...)", **passing())
-    result.assert_outcomes(errors=len(IDS), deselected=TESTS - len(IDS))
+    result.assert_outcomes(errors=len(IDS), deselected=TESTS - len(IDS) + ELSEWHERE)
     result.stdout.fnmatch_lines(["*qwen3-0.6b@*: remove KnownFailure(...)*"])
     assert result.ret != 0
 
@@ -92,7 +101,9 @@ def test_a_cell_that_means_nothing_is_skipped_with_its_reason(run):
 
 @pytest.mark.parametrize("status", ["fail", "crash", "oom", "timeout", "blocked", "inconclusive"])
 def test_what_was_not_reached_fails_whatever_the_status(run, status):
-    run("-k", "test_tokens", status=status, reason="why").assert_outcomes(failed=len(IDS), deselected=TESTS - len(IDS))
+    run("-k", "test_tokens", status=status, reason="why").assert_outcomes(
+        failed=len(IDS), deselected=TESTS - len(IDS) + ELSEWHERE
+    )
 
 
 def test_a_cell_that_stopped_fails_the_tests_it_did_not_reach(run):
@@ -100,7 +111,7 @@ def test_a_cell_that_stopped_fails_the_tests_it_did_not_reach(run):
 
 
 def test_the_message_names_the_stage_the_error_and_what_was_printed(run):
-    lines = run("-k", "test_tokens and portable", **lower_failed()).stdout
+    lines = run("-k", "test_tokens and portable-fp32", **lower_failed()).stdout
     lines.fnmatch_lines(
         [
             "qwen3-0.6b@portable-fp32: tokens was not reached.",
@@ -138,12 +149,12 @@ MARKED = """
 
 def test_a_test_of_its_own_runs_for_the_configurations_it_is_marked_with(run):
     said = GenerationRecord(prompt="one", prompt_tokens=1, reference=[2], tokens=[2], text="two", stop="eos", smallest_margin=1)
-    run("-k", "test_own", body=MARKED, generations=[said]).assert_outcomes(passed=2, deselected=TESTS)
+    run("-k", "test_own", body=MARKED, generations=[said]).assert_outcomes(passed=2, deselected=TESTS + ELSEWHERE)
 
 
 def test_a_generation_that_was_not_reached_fails_with_the_cause(run):
     result = run("-k", "test_own", body=MARKED, **lower_failed())
-    result.assert_outcomes(errors=2, deselected=TESTS)
+    result.assert_outcomes(errors=2, deselected=TESTS + ELSEWHERE)
     result.stdout.fnmatch_lines(["*generation was not reached.", "*fail at stage lower: RuntimeError: no kernel"])
 
 
@@ -151,3 +162,59 @@ def test_a_mark_with_an_unknown_configuration_is_an_error(run):
     result = run(body=MARKED.replace("xnnpack-fp32", "xnnpack-fp99"))
     result.stdout.fnmatch_lines(["*TestQwen3::test_own: no configuration xnnpack-fp99. Known: *"])
     result.assert_outcomes(errors=1)
+
+
+@pytest.mark.parametrize("tier", list(matrix.TIERS))
+def test_a_tier_is_run_whole_and_alone(run, tier):
+    asked = []
+    ids = matrix.configurations(QWEN3_0_6B, tier)
+    result = run("--tier", tier, "-k", "test_export", asked=asked, **passing())
+    assert result.parseoutcomes().keys() == {"passed", "deselected"}
+    assert result.parseoutcomes()["passed"] == len(ids)
+    assert [name for name, _ in asked] == [f"qwen3-0.6b@{name}" for name in ids]
+
+
+def test_a_tier_that_does_not_exist_is_refused(run):
+    result = run("--tier", "weekly")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*unknown tier 'weekly'*smoke*"])
+
+
+NIGHTLY = """
+    @pytest.mark.configurations("xnnpack-fp32-4w-static")
+    def test_own(self, record):
+        assert record.configuration == "xnnpack-fp32-4w-static"
+"""
+
+
+def test_a_test_of_its_own_waits_for_the_tier_of_its_configuration(run):
+    assert "xnnpack-fp32-4w-static" not in IDS
+    run(body=NIGHTLY, **passing()).assert_outcomes(passed=TESTS, deselected=ELSEWHERE + 1)
+    again = run("--tier", "nightly", "-k", "test_own", body=NIGHTLY, **passing())
+    assert again.parseoutcomes()["passed"] == 1
+
+
+def test_another_task_has_checks_of_its_own(run):
+    body = """
+from zoo.models.qwen3_embedding import QWEN3_EMBEDDING_0_6B
+
+class TestEmbedding(ModelConformance):
+    model = QWEN3_EMBEDDING_0_6B
+"""
+    lines = run("--collect-only", "-q", "--tier", "smoke", "-k", "TestEmbedding", body=body).outlines
+    found = {line.split("::")[2].removesuffix("[xnnpack-fp32]") for line in lines if "::" in line}
+    shared = set(CHECKS) - {"logits", "tokens", "quality"}
+    assert found == {f"test_{name}" for name in (*shared, *OTHERS)}
+
+
+TWIN = """
+    def test_own(self, twin):
+        assert twin.config.model_type == "qwen3"
+        assert not twin.training
+"""
+
+
+def test_a_test_of_the_twin_needs_no_cell(run):
+    asked = []
+    run("-k", "test_own", body=TWIN, asked=asked).assert_outcomes(passed=1, deselected=TESTS + ELSEWHERE)
+    assert asked == []

@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from conformance.sessions import SessionError
-from conformance.sessions.eager import EagerSession
+from conformance.sessions.eager import EagerSession, baseline
+from conformance.sessions.eager_cache import round_to_8_bits
 from conformance.sessions.executorch import ExecuTorchSession, check_file
-from exporters.artifact import ACCOUNT, Artifact
-from exporters.pipeline import load_model
+from conformance.sessions.module import ModuleSession
+from exporters import ExportConfig
+from exporters.artifact import ACCOUNT, HEADER_BYTES, Artifact, ProgramParts, program_file, program_parts
+from exporters.pipeline import load_model, register_operators
+from exporters.wrappers.causal_lm import CausalLMExportableModule
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,106 @@ def test_a_ring_cache_refuses_to_be_rewound_but_not_to_begin_again(session):
     with pytest.raises(SessionError, match="cannot go back to position 10 of 30"):
         session.forward(TOKENS[:, 10:12], 10)
     assert torch.equal(session.forward(TOKENS[:, :30], 0), first)
+
+
+@pytest.fixture(scope="module")
+def llama():
+    """A tiny random llama, with logits large enough to differ."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    heads = dict(num_attention_heads=4, num_key_value_heads=2)
+    sizes = dict(vocab_size=384, hidden_size=32, intermediate_size=64, num_hidden_layers=2)
+    configuration = AutoConfig.for_model("llama", **sizes, **heads)
+    model = AutoModelForCausalLM.from_config(configuration, attn_implementation="eager").eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.mul_(4.0 if parameter.dim() > 1 else 1.0)
+    return model
+
+
+@pytest.mark.parametrize(("sinks", "window"), [(4, 28), (1, 1), (3, 7), (0, 5), (4, 64)])
+def test_an_eager_session_with_a_sink_is_one_pass_under_a_mask(llama, sinks, window):
+    query, key = torch.arange(64)[:, None], torch.arange(64)
+    allowed = (key <= query) & ((key > query - window) | (key < sinks))
+    mask = torch.where(allowed, 0.0, torch.finfo(torch.float32).min)[None, None]
+    expected = llama(TOKENS, attention_mask=mask, use_cache=False).logits[0]
+    forgets = sinks + window < 64
+    assert (float((expected - llama(TOKENS, use_cache=False).logits[0]).abs().max()) > 0.05) == forgets
+    session = EagerSession(llama, 64, sink=(sinks, window))
+    for sizes in ((64,), (1,) * 64, (5, 30, 1, 28)):
+        torch.testing.assert_close(fed(session, sizes), expected, atol=2e-5, rtol=0)
+    rewound = session.forward(TOKENS[:, 40:50], 40)
+    torch.testing.assert_close(rewound, expected[40:50], atol=2e-5, rtol=0)
+
+
+def fed(session, sizes):
+    session.reset()
+    starts = [sum(sizes[:index]) for index in range(len(sizes))]
+    return torch.cat([session.forward(TOKENS[:, at : at + size], at) for at, size in zip(starts, sizes, strict=True)])
+
+
+def test_an_eager_session_with_a_cache_of_8_bits_rounds_its_own_keys_too(llama):
+    session = EagerSession(llama, 64, cache_bits=8)
+    whole = fed(session, (64,))
+    error = (whole - fed(EagerSession(llama, 64), (64,))).norm() / whole.norm()
+    assert 1e-4 < float(error) < 0.05
+    # At the first position there is one key only: its value alone is rounded, as in every later call.
+    torch.testing.assert_close(fed(session, (1,) * 64)[:1], whole[:1], atol=2e-5, rtol=0)
+    assert float((fed(session, (1,) * 64) - whole).norm() / whole.norm()) < 0.02
+
+
+@pytest.mark.parametrize("low", [-3.0, 0.0, 2.0])
+def test_eight_bits_are_even_steps_with_zero_among_them(low):
+    values = torch.linspace(low, 5.0, 1000)
+    found = round_to_8_bits(values)
+    span = 5.0 - min(low, 0.0)
+    assert float((found - values).abs().max()) <= 1.001 * span / 255
+    steps = found.unique()
+    assert len(steps) <= 256
+    gaps = steps.diff()
+    torch.testing.assert_close(gaps, torch.full_like(gaps, span / 255), atol=1e-5, rtol=0)
+    assert torch.equal(round_to_8_bits(torch.tensor([0.0, low, 5.0]))[:1], torch.zeros(1))
+    assert torch.equal(round_to_8_bits(found), found)
+
+
+def test_a_recurrence_is_fed_one_by_one_after_the_first_call():
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    configuration = AutoConfig.for_model("mamba", vocab_size=384, hidden_size=32, num_hidden_layers=2, state_size=8)
+    model = AutoModelForCausalLM.from_config(configuration).eval().requires_grad_(False)
+    session, expected = EagerSession(model, 64), model(TOKENS, use_cache=False).logits[0]
+    for sizes in ((64,), (1,) * 64, (5, 30, 1, 28)):
+        torch.testing.assert_close(fed(session, sizes), expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "configuration", ["portable-bf16", "xnnpack-fp32-8w", "xnnpack-fp32-kv8", "xnnpack-fp32-sdpa-kv-sink4w28"]
+)
+def test_the_baseline_rounds_and_forgets_as_the_configuration_does(gemma3_twin, eager, configuration):
+    config = ExportConfig.from_id(configuration, max_seq_len=64)
+    exact, found = fed(eager, (64,)), fed(baseline(gemma3_twin, config, 64), (64,))
+    assert found.dtype == torch.float32
+    assert 1e-4 < float((found - exact).norm() / exact.norm()) < (2 if config.attention_sink else 0.1)
+
+
+def test_the_baseline_of_what_does_neither_is_eager_pytorch_itself(gemma3_twin, eager):
+    config = ExportConfig.from_id("portable-fp32-shared", max_seq_len=64)
+    assert torch.equal(fed(baseline(gemma3_twin, config, 64), (64,)), fed(eager, (64,)))
+
+
+def test_the_module_is_a_session_too(gemma3_twin, eager):
+    register_operators()
+    for configuration in ("xnnpack-fp32-sdpa-kv", "portable-fp32-static"):
+        config = ExportConfig.from_id(configuration, max_seq_len=64)
+        session = ModuleSession(CausalLMExportableModule(load_model(gemma3_twin), config))
+        torch.testing.assert_close(fed(session, (5, 30, 1, 28)), fed(eager, (64,)), atol=1e-4, rtol=0)
+        assert session.rewinds == ("kv" not in configuration)
+        if not session.rewinds:
+            with pytest.raises(SessionError, match="cannot go back to position 10 of 64"):
+                session.forward(TOKENS[:, 10:12], 10)
+        with pytest.raises(SessionError, match="the cache holds 64"):
+            session.forward(TOKENS[:, :2], 63)
 
 
 def test_a_prompt_longer_than_the_cache_is_refused_before_the_runtime(session):
@@ -141,3 +245,15 @@ def test_an_account_says_what_the_file_is(artifact):
     assert account.delegation.delegated["aten_linear_default"] == 15
     assert "llama_custom_sdpa_default" in account.delegation.undelegated
     assert 0.5 < account.delegation.share < 1
+    assert account.file.bytes * 0.5 < account.file.data_bytes < account.file.bytes == artifact.program.stat().st_size
+    assert {layer["bits"] for layer in account.cache} == {32}
+    assert account.realised.linear_weights == []
+    assert account.constant_methods["supports_rewind"] is False
+
+
+def test_the_header_states_the_program_and_all_of_the_file(program):
+    data = program.read_bytes()
+    parts = program_parts(data[:HEADER_BYTES])
+    assert 0 < parts.program < parts.total <= len(data)
+    assert program_file(program).data_bytes == len(data) - parts.program
+    assert program_parts(bytes(HEADER_BYTES)) == ProgramParts(0, 0)

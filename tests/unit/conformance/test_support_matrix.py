@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from conformance.errors import ConformanceError
-from conformance.matrix import CONFIGURATIONS
+from conformance.matrix import CORE, configurations
 from conformance.record import Check, StageRecord, append, read, write
 from conformance.reports.support_matrix import (
     BEGIN,
@@ -25,15 +25,28 @@ from conformance.reports.support_matrix import (
 from zoo import registry
 
 ROOT = Path(__file__).parents[3]
-IDS = CONFIGURATIONS["text-generation"]
+IDS = CORE["text-generation"]
 MODELS = list(registry.models())
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
 def cells(text):
-    """The README's table as {(model, column): text}."""
-    header, _, *rows = ([part.strip() for part in line.strip("| ").split(" | ")] for line in text.split("\n") if "|" in line)
-    return {(row[0].strip("*"), name.strip("`")): cell for row in rows for name, cell in zip(header, row, strict=True)}
+    """The README's tables, one a task, as {(model, column): text}; without the column that counts the others."""
+    return {key: cell for key, cell in table(text).items() if key[1] != "Others"}
+
+
+def table(text):
+    """The README's tables with all columns."""
+    found = {}
+    for line in text.split("\n"):
+        row = [part.strip() for part in line.strip("| ").split(" | ")]
+        if not line.startswith("|") or set(row) == {"---"}:
+            continue
+        if row[0] == "Model":
+            header = row
+        else:
+            found |= {(row[0].strip("*"), name.strip("`")): cell for name, cell in zip(header, row, strict=True)}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +108,31 @@ def test_without_records_every_cell_was_never_run():
         (model, name) for model in MODELS for name in IDS
     }
     assert render_support([]).count("\nNever run.\n") == len(MODELS)
+
+
+def test_the_other_configurations_of_a_model_are_counted_by_status(records, make_record):
+    name = "gemma3-270m"
+    others = [each for each in configurations(registry.get(name), "default") if each not in IDS]
+    assert len(others) >= 2
+    first, *rest = others
+    told = [
+        make_record(model=name, configuration=first, status="crash"),
+        *(make_record(model=name, configuration=each) for each in rest[1:]),
+        # Of another tier: it is in the other report.
+        make_record(model=name, configuration="xnnpack-fp32-4w-static", status="fail"),
+    ]
+    shown = table(render_matrix([*records, *told]))[name, "Others"]
+    expected = [f"1 {SYMBOLS['crash']}", "1 never run", *([f"{len(rest) - 1} {SYMBOLS['pass']}"] if rest[1:] else [])]
+    assert sorted(shown.split(", ")) == sorted(expected)
+    assert "`xnnpack-fp32-4w-static`" in render_support(told)
+    assert table(render_matrix(records))[name, "Others"] == f"{len(others)} never run"
+
+
+def test_each_task_has_a_table_of_its_own(records):
+    text = render_matrix(records)
+    for model in registry.models().values():
+        before = text[: text.index(f"| **{model.name}** |")]
+        assert before.rsplit("### ", 1)[1].split("\n")[0] == model.task
 
 
 @pytest.mark.parametrize("status", [status for status in SYMBOLS if status != "pass"])

@@ -1,0 +1,251 @@
+"""A cell of a decoder: what every task of one goes through, from checkpoint to measurement. What a task asks of it and how it
+judges the answers is a ``Task``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conformance import latency
+from conformance.artifacts import cached_export
+from conformance.compare.cache_state import another, check_cache_state, fill
+from conformance.compare.contract import check_contract, special_tokens
+from conformance.compare.tolerance import Tolerance, tolerance
+from conformance.generate import Generation
+from conformance.record import Check, Record, StageRecord
+from conformance.sessions.eager import EagerSession, baseline
+from conformance.sessions.executorch import ExecuTorchSession
+from conformance.sessions.protocol import GenerationSession
+from conformance.trail import CellRequest, Trail
+from exporters.config import ExportConfig
+from exporters.pipeline import torch_dtype
+from zoo.checkpoints import resolve
+from zoo.errors import ZooError
+from zoo.model import Model
+
+DEFAULT_MAX_SEQ_LEN = 128
+"""Cache length of cells at other scales than ``twin``."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the sessions are fed."""
+
+    prompts: tuple[tuple[int, ...], ...]
+    """Token ids of the reference prompts."""
+    sequences: tuple[tuple[int, ...], ...]
+    """A sequence for each prompt: the prompt with its continuation, or the text it asks for."""
+    max_seq_len: int
+    new_tokens: int = 0
+    """Tokens to decode for each prompt, if the cache has room for them."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one session answers to the reference. Of a model without an output layer, hidden states take the place of logits."""
+
+    generations: tuple[Generation, ...]
+    """What it says to each prompt; nothing where the task is not to say anything."""
+    logits: tuple[Tensor, ...]
+    """For each sequence the logits that are compared: [n, vocabulary]."""
+    whole: Tensor
+    """Logits of the sequence that fills the cache, from one pass: [max_seq_len, vocabulary]."""
+    other: Tensor
+    """Logits of another sequence."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a task judges."""
+
+    model: Model
+    config: ExportConfig
+    tolerance: Tolerance
+    fp32: Answers
+    """Of the checkpoint in eager fp32."""
+    expected: Answers
+    """Of the baseline, which rounds as the program does."""
+    found: Answers
+    """Of the program."""
+    trained: bool
+    """Whether the weights mean something."""
+    tokenizer: Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is particular to a task."""
+
+    reference: Callable[[Model, CellRequest, Path, Any, Any, int], Reference]
+    """From the model, the request, the checkpoint, its tokenizer, the eager model and the cache length."""
+    answers: Callable[[GenerationSession, Reference, frozenset[int]], tuple[tuple[Generation, ...], tuple[Tensor, ...]]]
+    """What a session says and the logits to compare, from the session, the reference and the tokens that end a text."""
+    vacuous: Callable[[Answers], str | None]
+    """Why the baseline proves nothing; ``None`` if it does prove something."""
+    judge: Callable[[Judgement, Record], None]
+    """Adds the task's checks to the record."""
+
+
+def run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Record) -> None:
+    """Fill in ``record``; raises whatever ends the cell early."""
+    from transformers import AutoTokenizer
+
+    from exporters.pipeline import load_model
+
+    torch.set_num_threads(request.threads)
+    with trail.stage("resolve"):
+        checkpoint = resolve(model, request.scale)
+        if request.scale == "hub":
+            record.revision = checkpoint.name  # a snapshot is named by its commit, whether the row pins one or not
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
+    with trail.stage("baseline"):
+        eager_model = load_model(checkpoint, task=model.task)
+        found_type = eager_model.config.model_type
+        if found_type != model.twin.model_type:
+            raise ZooError(f"the checkpoint {checkpoint} is a {found_type}, and {model.name} is a {model.twin.model_type}.")
+        length = _max_seq_len(model, request, checkpoint, eager_model)
+        reference = task.reference(model, request, checkpoint, tokenizer, eager_model, length)
+        config = ExportConfig.from_id(request.configuration, max_seq_len=reference.max_seq_len)
+        limits = tolerance(config)
+        eos = eos_ids(eager_model)
+        eager = EagerSession(eager_model, reference.max_seq_len)
+        fp32 = _answers(task, eager, reference, eos)
+        empty = task.vacuous(fp32)
+        expected = fp32
+        if config.reduces:
+            rounding = baseline(checkpoint, config, reference.max_seq_len, task=model.task)
+            expected = _answers(task, rounding, reference, eos)
+    record.max_seq_len = reference.max_seq_len
+    record.sliding_window = window = _window(eager_model)
+    trail.begin("quantize")
+    artifact, cached = cached_export(
+        checkpoint, config, task=model.task, stock_lowering=request.stock_lowering, on_stage=trail.note
+    )
+    account = artifact.account
+    for stage in account.stages if cached else ():
+        trail.end(StageRecord(**stage.model_dump(), cached=True))
+    record.file_bytes, record.file_sha256 = account.file.bytes, account.file.sha256
+    record.delegated_share = account.delegation.share
+    record.quantization, record.cache = account.quantization, account.cache
+    record.checks["export"] = Check(
+        status="pass",
+        message=f"{account.file.bytes} bytes, {account.delegation.share:.0%} of the operators delegated",
+        metrics={"bytes": account.file.bytes, "delegates": account.delegation.delegates},
+    )
+    opener = functools.partial(ExecuTorchSession, artifact.program, expected=account.file, threads=request.threads)
+    with trail.stage("open"):
+        session = opener()
+        record.checks["contract"] = check_contract(
+            model,
+            eager_model.config,
+            getattr(eager_model, "generation_config", None),
+            artifact,
+            session,
+            unquantized_bytes=_weight_bytes(eager_model, config),
+        )
+    with trail.stage("run"):
+        found = _answers(task, session, reference, eos)
+        cache_state = check_cache_state(
+            session,
+            torch.tensor([fill(reference.sequences, reference.max_seq_len)]),
+            expected.whole,
+            other=_other(reference),
+            other_reference=expected.other,
+            window=config.attention_sink[1] if config.attention_sink else window,
+            tolerance=limits,
+            one_token=not config.dynamic_shapes,
+        )
+    trained = request.scale != "full"
+    with trail.stage("compare"):
+        record.checks["cache_state"] = cache_state
+        task.judge(Judgement(model, config, limits, fp32, expected, found, trained, tokenizer), record)
+        if empty is not None:
+            for name in record.checks.keys() - {"export", "contract"}:
+                record.checks[name] = Check(status="inconclusive", message=f"proves nothing: {empty}")
+    with trail.stage("measure"):
+        record.latency = _latency(opener, eager, session, reference, request, checkpoint, model.task)
+        ratio = record.latency["executorch"]["decode_speedup"]
+        record.checks["latency"] = Check(
+            status="pass",
+            message=f"decode {record.latency['executorch']['decode_tokens_per_second']:.0f} tokens/s, {ratio:.2f} times "
+            "eager; recorded, not judged",
+        )
+
+
+def _max_seq_len(model: Model, request: CellRequest, checkpoint: Path, eager: Any) -> int:
+    """The cache length: the one a twin was trained on, or the one asked for."""
+    if (checkpoint / "reference.json").is_file():
+        if request.max_seq_len is not None:
+            raise ZooError(f"{checkpoint} is a twin: its cache length is the {model.twin.max_seq_len} it was trained on.")
+        return model.twin.max_seq_len
+    context = getattr(eager.config.get_text_config(), "max_position_embeddings", DEFAULT_MAX_SEQ_LEN)
+    max_seq_len = request.max_seq_len or min(DEFAULT_MAX_SEQ_LEN, context)
+    if max_seq_len > context:
+        raise ZooError(f"max_seq_len {max_seq_len} exceeds the model's context of {context}; use at most {context}.")
+    return max_seq_len
+
+
+def _answers(task: Task, session: GenerationSession, reference: Reference, eos: frozenset[int]) -> Answers:
+    generations, logits = task.answers(session, reference, eos)
+    session.reset()
+    whole = session.forward(torch.tensor([fill(reference.sequences, reference.max_seq_len)]), 0).clone()
+    session.reset()
+    other = session.forward(_other(reference), 0).clone()
+    return Answers(generations=generations, logits=logits, whole=whole, other=other)
+
+
+def _other(reference: Reference) -> Tensor:
+    """[1, n] token ids of a sequence that is not the one that fills the cache."""
+    return torch.tensor([another(reference.sequences)])
+
+
+def _latency(
+    opener: Any,
+    eager: EagerSession,
+    session: ExecuTorchSession,
+    reference: Reference,
+    request: CellRequest,
+    checkpoint: Path,
+    task: str,
+) -> dict[str, Any]:
+    from exporters.pipeline import load_model
+
+    tokens = fill(reference.sequences, reference.max_seq_len)
+    measured = latency.measure(
+        {"eager": eager, "executorch": session}, tokens, prompt_tokens=min(32, reference.max_seq_len // 2)
+    )
+    measured["threads"] = request.threads
+    for name, figures in latency.measure_loads(
+        {"eager": lambda: load_model(checkpoint, task=task), "executorch": functools.partial(opener, verify=False)}
+    ).items():
+        measured[name] |= figures
+    return measured
+
+
+def eos_ids(model: Any) -> frozenset[int]:
+    """The tokens that end a text of a transformers model."""
+    return frozenset(special_tokens(model.config, getattr(model, "generation_config", None))[1])
+
+
+def _window(model: Any) -> int | None:
+    """The smallest sliding window of the model's layers, as transformers' own cache sees it."""
+    from transformers import DynamicCache
+
+    windows = [
+        layer.sliding_window for layer in DynamicCache(config=model.config).layers if getattr(layer, "is_sliding", False)
+    ]
+    return min(windows, default=None)
+
+
+def _weight_bytes(model: Any, config: ExportConfig) -> int:
+    """Bytes of the linear, expert and embedding weights in the configuration's dtype, a tied weight counted once."""
+    weights = {id(parameter): parameter.numel() for parameter in model.parameters() if parameter.dim() in (2, 3)}
+    size: int = torch_dtype(config.dtype).itemsize
+    total: int = size * sum(weights.values())
+    return total
