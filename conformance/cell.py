@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from conformance import feature_extraction, text_generation
 from conformance.record import Failure, Record
 from conformance.sessions.protocol import SessionError
 from conformance.trail import CellRequest, Trail, blank_record
 from exporters.errors import ExportError, NotApplicableError
-from zoo import registry
+from zoo import cache, registry
 from zoo.errors import ZooError
 from zoo.model import Model
 
@@ -59,6 +62,19 @@ def _failure(trail: Trail, error: BaseException) -> Failure:
     return Failure(
         stage=trail.current,
         kind=type(error).__name__,
-        message=str(error).strip() or type(error).__name__,
-        traceback="".join(traceback.format_exception(error))[-6000:],
+        message=placeless(str(error).strip() or type(error).__name__),
+        traceback=placeless("".join(traceback.format_exception(error)))[-6000:],
     )
+
+
+def placeless(text: str) -> str:
+    """A text without the places of this machine: records are compared and published."""
+    places = {
+        os.fspath(cache.root()): "$ZOO_CACHE",
+        os.fspath(Path(torch.__file__).parents[1]): "site-packages",
+        os.fspath(Path(__file__).parents[1]) + os.sep: "",
+        os.path.expanduser("~") + os.sep: "~/",  # noqa: PTH111 - a text, not a path
+    }
+    for place, name in places.items():
+        text = text.replace(place, name)
+    return text

@@ -91,3 +91,15 @@ def test_a_sound_cell_passes_every_check(run, artifact):
     figures = record.latency["executorch"]
     assert {"load_ms", "prefill_ms", "decode_tokens_per_second", "decode_speedup"} <= set(figures)
     assert record.latency["threads"] == 1
+
+
+def test_a_failure_is_told_without_the_places_of_the_machine(monkeypatch, tmp_path):
+    import torch
+
+    import conformance
+    from conformance.cell import placeless
+
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    code, library = conformance.__file__, torch.__file__
+    told = placeless(f"{tmp_path}/artifacts/1/model.pte: failed; {code}; {library}")
+    assert told == "$ZOO_CACHE/artifacts/1/model.pte: failed; conformance/__init__.py; site-packages/torch/__init__.py"
