@@ -84,8 +84,12 @@ class Task:
 
     reference: Callable[[Model, CellRequest, Path, Any, Any, int], Reference]
     """From the model, the request, the checkpoint, its tokenizer, the eager model and the cache length."""
-    answers: Callable[[GenerationSession, Reference, frozenset[int]], tuple[tuple[Generation, ...], tuple[Tensor, ...]]]
-    """What a session says and the logits to compare, from the session, the reference and the tokens that end a text."""
+    answers: Callable[
+        [GenerationSession, Reference, frozenset[int], tuple[Generation, ...]],
+        tuple[tuple[Generation, ...], tuple[Tensor, ...]],
+    ]
+    """What a session says and the logits to compare, from the session, the reference, the tokens that end a text, and what the
+    session will probably say (nothing for a program, which is to say it token by token)."""
     vacuous: Callable[[Answers], str | None]
     """Why the baseline proves nothing; ``None`` if it does prove something."""
     judge: Callable[[Judgement, Record], None]
@@ -120,7 +124,7 @@ def run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Re
         expected = fp32
         if config.reduces:
             rounding = baseline(checkpoint, config, reference.max_seq_len, task=model.task)
-            expected = _answers(task, rounding, reference, eos)
+            expected = _answers(task, rounding, reference, eos, guesses=fp32.generations)
     record.max_seq_len = reference.max_seq_len
     record.sliding_window = window = _window(eager_model)
     trail.begin("quantize")
@@ -191,8 +195,15 @@ def _max_seq_len(model: Model, request: CellRequest, checkpoint: Path, eager: An
     return max_seq_len
 
 
-def _answers(task: Task, session: GenerationSession, reference: Reference, eos: frozenset[int]) -> Answers:
-    generations, logits = task.answers(session, reference, eos)
+def _answers(
+    task: Task,
+    session: GenerationSession,
+    reference: Reference,
+    eos: frozenset[int],
+    *,
+    guesses: tuple[Generation, ...] = (),
+) -> Answers:
+    generations, logits = task.answers(session, reference, eos, guesses)
     session.reset()
     whole = session.forward(torch.tensor([fill(reference.sequences, reference.max_seq_len)]), 0).clone()
     session.reset()

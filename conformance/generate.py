@@ -31,6 +31,7 @@ def generate(
     max_new_tokens: int,
     eos_ids: Collection[int] = (),
     on_token: Callable[[int], None] | None = None,
+    guess: Sequence[int] = (),
 ) -> Generation:
     """Decode greedily from a fresh sequence.
 
@@ -40,6 +41,9 @@ def generate(
         max_new_tokens: Tokens to choose at most; fewer if the cache is full.
         eos_ids: Tokens that end the text.
         on_token: Called with each token as it is chosen.
+        guess: What the session will probably say. As long as it is right, it is fed in one call; from the first other token on,
+        one
+            by one. The tokens are the same; the session must be able to go back.
 
     Raises:
         SessionError: the prompt is empty or longer than the cache.
@@ -50,6 +54,8 @@ def generate(
     tokens: list[int] = []
     margins: list[float] = []
     stop = "length"
+    ahead: list[torch.Tensor] = []  # logits after guessed tokens that were fed together
+    right = True
     while len(tokens) < max_new_tokens:
         best = torch.topk(logits, 2)
         token = int(best.indices[0])
@@ -65,6 +71,12 @@ def generate(
         if position >= session.max_seq_len:
             stop = "full"
             break
-        logits = session.forward(torch.tensor([[token]]), position)[-1]
+        right = right and list(guess[len(tokens) - 1 : len(tokens)]) == [token]
+        if right and ahead:
+            logits = ahead.pop(0)
+        else:
+            room = min(session.max_seq_len - position, max_new_tokens - len(tokens))
+            guessed = guess[len(tokens) : len(tokens) + room - 1] if right else ()
+            logits, *ahead = session.forward(torch.tensor([[token, *guessed]]), position)
         position += 1
     return Generation(prompt=tuple(prompt), tokens=tuple(tokens), margins=tuple(margins), stop=stop)

@@ -50,12 +50,18 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
 
 
 def _answers(
-    session: GenerationSession, reference: Reference, eos: frozenset[int]
+    session: GenerationSession, reference: Reference, eos: frozenset[int], guesses: tuple[Generation, ...]
 ) -> tuple[tuple[Generation, ...], tuple[Tensor, ...]]:
     """Greedy continuations, and for each sequence the logits that predict its continuation."""
     generations = tuple(
-        generate(session, prompt, max_new_tokens=min(reference.new_tokens, reference.max_seq_len - len(prompt)), eos_ids=eos)
-        for prompt in reference.prompts
+        generate(
+            session,
+            prompt,
+            max_new_tokens=min(reference.new_tokens, reference.max_seq_len - len(prompt)),
+            eos_ids=eos,
+            guess=guesses[index].tokens if guesses else (),
+        )
+        for index, prompt in enumerate(reference.prompts)
     )
     logits = []
     for prompt, sequence in zip(reference.prompts, reference.sequences, strict=True):

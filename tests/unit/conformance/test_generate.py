@@ -91,3 +91,12 @@ def test_each_token_is_handed_out_as_it_is_chosen(fake_session):
 def test_a_prompt_that_cannot_be_fed_is_refused(fake_session, prompt, message):
     with pytest.raises(SessionError, match=message):
         generate(fake_session(4), prompt, max_new_tokens=1)
+
+
+@pytest.mark.parametrize("wrong_from", range(0, 13))
+@pytest.mark.parametrize("limit", [1, 5, 12, 40])
+def test_a_guess_changes_no_token_however_wrong_it_is(fake_session, wrong_from, limit):
+    plain = generate(fake_session(16), [3, 1], max_new_tokens=limit)
+    guess = [token if index < wrong_from else (token + 1) % 16 for index, token in enumerate(plain.tokens)]
+    assert generate(fake_session(16), [3, 1], max_new_tokens=limit, guess=guess) == plain
+    assert generate(fake_session(16), [3, 1], max_new_tokens=limit, guess=[*plain.tokens, 1, 2, 3]) == plain
