@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -118,6 +119,7 @@ def check_tier(tier: str) -> None:
         raise unknown("tier", tier, TIERS)
 
 
+@functools.cache
 def configurations(model: Model, tier: str = "nightly") -> tuple[str, ...]:
     """The configuration ids that ``model`` is run under in a tier.
 

@@ -137,20 +137,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pytest.fail(
             f"{metafunc.definition.nodeid}: no configuration {', '.join(sorted(unknown))}. Known: {known}.", pytrace=False
         )
-    metafunc.parametrize(
-        "configuration",
-        ids,
-        scope="class",
-    )
+    metafunc.parametrize("configuration", ids, scope="class")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take out the tests of a model that belong to another task, or to configurations that are not of the tier."""
-    left = [item for item in items if not _belongs_elsewhere(item)]
-    if len(left) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if item not in left])
-        items[:] = left
+    elsewhere = [item for item in items if _belongs_elsewhere(item)]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        out = set(elsewhere)
+        items[:] = [item for item in items if item not in out]
 
 
 def _belongs_elsewhere(item: pytest.Item) -> bool:
@@ -159,8 +156,8 @@ def _belongs_elsewhere(item: pytest.Item) -> bool:
         return False
     tasks = [mark.args for mark in item.iter_markers("tasks")]
     params = getattr(getattr(item, "callspec", None), "params", {})
-    known = matrix.configurations(suite.model)
-    unrun = "configuration" in params and params["configuration"] not in known
+    # pytest gives a test that is parametrized over nothing one item with a placeholder.
+    unrun = "configuration" in params and not isinstance(params["configuration"], str)
     return unrun or any(suite.model.task not in names for names in tasks)
 
 

@@ -37,7 +37,6 @@ class RingCacheLayer(nn.Module):
         super().__init__()
         self.kind = "sink" if sinks else "ring"
         self.sliding = not sinks
-        self.window = window
         self.sinks = sinks
         self.length = max(min(window, shape.max_seq_len) - 1, 1)
         self.capacity = sinks + self.length
