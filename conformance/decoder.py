@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -78,18 +78,30 @@ class Judgement:
     tokenizer: Any
 
 
+class AnswersOf(Protocol):
+    """Asks a session."""
+
+    def __call__(
+        self, session: GenerationSession, reference: Reference, eos: frozenset[int], *, guess: bool
+    ) -> tuple[tuple[Generation, ...], tuple[Tensor, ...]]:
+        """What the session says, and the logits to compare.
+
+        Args:
+            session: The program's, or eager PyTorch's.
+            reference: What it is fed.
+            eos: The tokens that end a text.
+            guess: Feed the continuations of the reference in one call, as long as they are what it says. A program must say
+                them token by token.
+        """
+
+
 @dataclass(frozen=True)
 class Task:
     """What is particular to a task."""
 
     reference: Callable[[Model, CellRequest, Path, Any, Any, int], Reference]
     """From the model, the request, the checkpoint, its tokenizer, the eager model and the cache length."""
-    answers: Callable[
-        [GenerationSession, Reference, frozenset[int], tuple[Generation, ...]],
-        tuple[tuple[Generation, ...], tuple[Tensor, ...]],
-    ]
-    """What a session says and the logits to compare, from the session, the reference, the tokens that end a text, and what the
-    session will probably say (nothing for a program, which is to say it token by token)."""
+    answers: AnswersOf
     vacuous: Callable[[Answers], str | None]
     """Why the baseline proves nothing; ``None`` if it does prove something."""
     judge: Callable[[Judgement, Record], None]
@@ -119,12 +131,12 @@ def run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Re
         limits = tolerance(config)
         eos = eos_ids(eager_model)
         eager = EagerSession(eager_model, reference.max_seq_len)
-        fp32 = _answers(task, eager, reference, eos)
+        fp32 = _answers(task, eager, reference, eos, guess=True)
         empty = task.vacuous(fp32)
         expected = fp32
         if config.reduces:
             rounding = baseline(checkpoint, config, reference.max_seq_len, task=model.task)
-            expected = _answers(task, rounding, reference, eos, guesses=fp32.generations)
+            expected = _answers(task, rounding, reference, eos, guess=True)
     record.max_seq_len = reference.max_seq_len
     record.sliding_window = window = _window(eager_model)
     trail.begin("quantize")
@@ -154,7 +166,7 @@ def run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Re
             unquantized_bytes=_weight_bytes(eager_model, config),
         )
     with trail.stage("run"):
-        found = _answers(task, session, reference, eos)
+        found = _answers(task, session, reference, eos, guess=False)
         cache_state = check_cache_state(
             session,
             torch.tensor([fill(reference.sequences, reference.max_seq_len)]),
@@ -195,15 +207,8 @@ def _max_seq_len(model: Model, request: CellRequest, checkpoint: Path, eager: An
     return max_seq_len
 
 
-def _answers(
-    task: Task,
-    session: GenerationSession,
-    reference: Reference,
-    eos: frozenset[int],
-    *,
-    guesses: tuple[Generation, ...] = (),
-) -> Answers:
-    generations, logits = task.answers(session, reference, eos, guesses)
+def _answers(task: Task, session: GenerationSession, reference: Reference, eos: frozenset[int], *, guess: bool) -> Answers:
+    generations, logits = task.answers(session, reference, eos, guess=guess)
     session.reset()
     whole = session.forward(torch.tensor([fill(reference.sequences, reference.max_seq_len)]), 0).clone()
     session.reset()

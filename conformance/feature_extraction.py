@@ -45,7 +45,7 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
 
 
 def _answers(
-    session: GenerationSession, reference: Reference, eos: frozenset[int], guesses: tuple[Generation, ...]
+    session: GenerationSession, reference: Reference, eos: frozenset[int], *, guess: bool
 ) -> tuple[tuple[Generation, ...], tuple[Tensor, ...]]:
     """Nothing said, and the hidden states of every question, then of every passage."""
     states = []

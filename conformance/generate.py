@@ -42,8 +42,7 @@ def generate(
         eos_ids: Tokens that end the text.
         on_token: Called with each token as it is chosen.
         guess: What the session will probably say. As long as it is right, it is fed in one call; from the first other token on,
-        one
-            by one. The tokens are the same; the session must be able to go back.
+            one by one. The tokens are the same; the session must be able to go back.
 
     Raises:
         SessionError: the prompt is empty or longer than the cache.

@@ -50,7 +50,7 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
 
 
 def _answers(
-    session: GenerationSession, reference: Reference, eos: frozenset[int], guesses: tuple[Generation, ...]
+    session: GenerationSession, reference: Reference, eos: frozenset[int], *, guess: bool
 ) -> tuple[tuple[Generation, ...], tuple[Tensor, ...]]:
     """Greedy continuations, and for each sequence the logits that predict its continuation."""
     generations = tuple(
@@ -59,9 +59,9 @@ def _answers(
             prompt,
             max_new_tokens=min(reference.new_tokens, reference.max_seq_len - len(prompt)),
             eos_ids=eos,
-            guess=guesses[index].tokens if guesses else (),
+            guess=sequence[len(prompt) :] if guess else (),
         )
-        for index, prompt in enumerate(reference.prompts)
+        for prompt, sequence in zip(reference.prompts, reference.sequences, strict=True)
     )
     logits = []
     for prompt, sequence in zip(reference.prompts, reference.sequences, strict=True):

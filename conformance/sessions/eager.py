@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ class EagerSession:
 
     Args:
         model: A transformers causal language model, or one without its output layer, in evaluation mode, with
-        ``attn_implementation="eager"``: other
-            implementations drop terms of some architectures (soft-capping, for one).
+            ``attn_implementation="eager"``: other implementations drop terms of some architectures (soft-capping, for one).
         max_seq_len: Positions a sequence may have, to be comparable with an exported program.
         cache_bits: 8 to store keys and values in 8 bits; ``None`` keeps them as they are.
         sink: Sinks and window of full-attention layers; ``None`` attends to everything.
@@ -53,17 +53,18 @@ class EagerSession:
         return self._feed(tokens)
 
     def _feed(self, tokens: Tensor) -> Tensor:
-        # A sink's reference needs no mask if it sees one token at a time. A recurrent model of transformers 5.23.0 starts a
-        # pass over several tokens from nothing, so after the first call it gets them one by one, too.
-        if self._sink is None and not (self.model._is_stateful and self._fed):
+        # A recurrent model of transformers 5.23.0 starts a pass over several tokens from nothing: after the first call it gets
+        # them one by one.
+        if not (self.model._is_stateful and self._fed):
             return self._call(tokens)
         return torch.cat([self._call(token) for token in torch.split(tokens, 1, dim=1)])
 
     @torch.inference_mode()
     def _call(self, tokens: Tensor) -> Tensor:
         if self._cache is None:
-            self._cache = eager_cache.build(self.model, bits=self._cache_bits, sink=self._sink)
-        output = self.model(input_ids=tokens, use_cache=True, **{self._cache_argument: self._cache})
+            self._cache = eager_cache.build(self.model, bits=self._cache_bits)
+        with eager_cache.attention_sink(*self._sink) if self._sink else nullcontext():
+            output = self.model(input_ids=tokens, use_cache=True, **{self._cache_argument: self._cache})
         if getattr(output, self._cache_argument, None) is None:
             raise SessionError(f"{type(self.model).__name__} keeps no cache; only models that generate with one can be run.")
         self._fed += tokens[0].tolist()

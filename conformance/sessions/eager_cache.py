@@ -1,29 +1,30 @@
-"""transformers' own cache, made to forget or to round as an exported program's cache does: the reference for those caches.
+"""transformers' own cache and masks, made to forget or to round as an exported program's cache does: the reference for those
+caches.
 
-Nothing here is shared with ``exporters.attention``: positions are dropped where the exporter keeps a ring, and the 8 bits are
-computed from their definition where the exporter calls ExecuTorch's operators.
+Nothing here is shared with ``exporters.attention``: what is forgotten is masked where the exporter keeps a ring, and the 8 bits
+are computed from their definition where the exporter calls ExecuTorch's operators.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, and_masks, eager_mask
 
 
-def build(model: Any, *, bits: int | None, sink: tuple[int, int] | None) -> DynamicCache:
+def build(model: Any, *, bits: int | None) -> DynamicCache:
     """A fresh cache of ``model``.
 
     Args:
         bits: 8 to store keys and values in 8 bits; ``None`` keeps them as they are.
-        sink: Sinks and window of full-attention layers; with one, a sequence must be fed token by token.
     """
     cache = DynamicCache(config=model.config)
-    if sink is not None:
-        cache.layers = [_SinkLayer(*sink) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     if bits is not None:
         for layer in cache.layers:
             if isinstance(layer, (DynamicLayer, DynamicSlidingWindowLayer)):
@@ -31,31 +32,25 @@ def build(model: Any, *, bits: int | None, sink: tuple[int, int] | None) -> Dyna
     return cache
 
 
-class _SinkLayer(DynamicLayer):  # type: ignore[misc]
-    """Keeps the first ``sinks`` positions and the last ``window``."""
+@contextmanager
+def attention_sink(sinks: int, window: int) -> Iterator[None]:
+    """While it lasts, full-attention layers of models with eager attention see their first ``sinks`` positions and the last
+    ``window``, the query's own among them. Layers with a sliding window are left as they are."""
 
-    def __init__(self, sinks: int, window: int) -> None:
-        super().__init__()
-        self.sinks = sinks
-        self.window = window
-        self.seen = 0
+    def kept(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (key < sinks) | (key > query - window)
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if key_states.shape[-2] != 1:
-            raise ValueError("an attention sink's reference is fed token by token")
-        keys, values = super().update(key_states, value_states, *args, **kwargs)
-        self.seen += 1
-        if keys.shape[-2] > self.sinks + self.window:
-            kept = [*range(self.sinks), *range(keys.shape[-2] - self.window, keys.shape[-2])]
-            self.keys, self.values = keys[:, :, kept], values[:, :, kept]
-        return self.keys, self.values
+    def mask(*, mask_function: Any, local_size: int | None = None, **kwargs: Any) -> Tensor | None:
+        if local_size is None:
+            mask_function = and_masks(mask_function, kept)
+        seen: Tensor | None = eager_mask(mask_function=mask_function, local_size=local_size, **kwargs)
+        return seen
 
-    def get_seq_length(self) -> int:
-        return self.seen
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        # Of a single query: everything that is kept lies before it.
-        return min(self.seen + 1, self.sinks + self.window), 0
+    ALL_MASK_ATTENTION_FUNCTIONS["eager"] = mask
+    try:
+        yield
+    finally:
+        del ALL_MASK_ATTENTION_FUNCTIONS["eager"]
 
 
 def _round_updates(layer: Any) -> None:

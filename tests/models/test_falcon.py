@@ -1,5 +1,4 @@
 import torch
-from transformers.models.falcon import modeling_falcon
 
 from conformance import ModelConformance
 from zoo.models.falcon import FALCON_7B, FALCON_RW_1B
@@ -9,6 +8,8 @@ class TestFalconRw_1B(ModelConformance):
     model = FALCON_RW_1B
 
     def test_knows_positions_from_alibi(self, twin, monkeypatch):
+        from transformers.models.falcon import modeling_falcon
+
         tokens = torch.arange(3, 60).unsqueeze(0)
         sloped = modeling_falcon.build_alibi_tensor
         with torch.no_grad():

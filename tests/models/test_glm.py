@@ -1,7 +1,6 @@
 import copy
 
 import torch
-from transformers.models.glm import modeling_glm
 
 from conformance import ModelConformance
 from zoo.models.glm import GLM_4_9B
@@ -24,5 +23,6 @@ class TestGLM_4_9B(ModelConformance):
         tokens = torch.arange(3, 60).unsqueeze(0)
         with torch.no_grad():
             expected = twin(tokens).logits
-            monkeypatch.setattr(modeling_glm, "rotate_half", lambda x: torch.cat((-x[..., 4:], x[..., :4]), dim=-1))
+            rotate = "transformers.models.glm.modeling_glm.rotate_half"
+            monkeypatch.setattr(rotate, lambda x: torch.cat((-x[..., 4:], x[..., :4]), dim=-1))
             assert (twin(tokens).logits - expected).abs().max() > 0.01

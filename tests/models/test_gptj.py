@@ -1,7 +1,6 @@
 import copy
 
 import torch
-from transformers.models.gptj import modeling_gptj
 
 from conformance import ModelConformance
 from zoo.models.gptj import GPT_J_6B
@@ -24,5 +23,6 @@ class TestGPT_J_6B(ModelConformance):
         tokens = torch.arange(3, 60).unsqueeze(0)
         with torch.no_grad():
             expected = twin(tokens).logits
-            monkeypatch.setattr(modeling_gptj, "rotate_every_two", lambda x: torch.cat((-x[..., 4:], x[..., :4]), dim=-1))
+            rotate = "transformers.models.gptj.modeling_gptj.rotate_every_two"
+            monkeypatch.setattr(rotate, lambda x: torch.cat((-x[..., 4:], x[..., :4]), dim=-1))
             assert (twin(tokens).logits - expected).abs().max() > 0.01

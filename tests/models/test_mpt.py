@@ -1,5 +1,4 @@
 import torch
-from transformers.models.mpt import modeling_mpt
 
 from conformance import ModelConformance
 from zoo.models.mpt import MPT_7B
@@ -9,6 +8,8 @@ class TestMpt_7B(ModelConformance):
     model = MPT_7B
 
     def test_knows_positions_from_alibi(self, twin, monkeypatch):
+        from transformers.models.mpt import modeling_mpt
+
         tokens = torch.arange(3, 60).unsqueeze(0)
         sloped = modeling_mpt.build_mpt_alibi_tensor
         with torch.no_grad():

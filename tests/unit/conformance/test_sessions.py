@@ -86,6 +86,19 @@ def test_an_eager_session_with_a_sink_is_one_pass_under_a_mask(llama, sinks, win
     torch.testing.assert_close(rewound, expected[40:50], atol=2e-5, rtol=0)
 
 
+def test_an_eager_session_with_a_sink_leaves_sliding_layers_and_other_sessions_alone(llama):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    sizes = dict(vocab_size=384, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
+    configuration = AutoConfig.for_model("mistral", num_key_value_heads=2, sliding_window=40, **sizes)
+    sliding = AutoModelForCausalLM.from_config(configuration, attn_implementation="eager").eval().requires_grad_(False)
+    assert torch.equal(fed(EagerSession(sliding, 64, sink=(1, 3)), (64,)), fed(EagerSession(sliding, 64), (64,)))
+    expected = fed(EagerSession(llama, 64), (64,))
+    assert not torch.equal(fed(EagerSession(llama, 64, sink=(1, 3)), (64,)), expected)
+    assert torch.equal(fed(EagerSession(llama, 64), (64,)), expected)
+
+
 def fed(session, sizes):
     session.reset()
     starts = [sum(sizes[:index]) for index in range(len(sizes))]
