@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from exporters.config import ExportConfig
+from exporters.passes import bias_apart, equal_ranks
 from exporters.quantize import is_quantized
 
-PASSES = ()
+PASSES = (bias_apart, equal_ranks)
 mended = contextlib.nullcontext
 
 
@@ -46,6 +47,11 @@ class MixedLinear(nn.Module):
         self.bias = linear.bias
         self.register_buffer("codes", linear.weight.qdata.clone())
         self.register_buffer("scales", linear.weight.scale.flatten().clone())
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight that the codes stand for, [features out, features in]; models ask for its type (Mamba)."""
+        return self.codes.to(self.scales.dtype) * self.scales[:, None]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[..., features in] to [..., features out]."""

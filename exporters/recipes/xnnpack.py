@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -10,10 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from exporters.config import QLINEAR, ExportConfig
-from exporters.passes import exact_tanh_gelu
+from exporters.passes import bias_apart, equal_ranks, exact_tanh_gelu
 from exporters.quantize import is_quantized
 
-PASSES = (exact_tanh_gelu,)
+# XNNPACK has no bfloat16: those operators stay with the portable kernels.
+PASSES = (
+    exact_tanh_gelu,
+    functools.partial(bias_apart, dtypes=(torch.bfloat16,)),
+    functools.partial(equal_ranks, dtypes=(torch.bfloat16,)),
+)
 
 
 def prepare(model: Any, config: ExportConfig) -> None:
@@ -37,6 +43,12 @@ class BiasApart(nn.Module):
         self.bias = linear.bias
         self.linear = linear
         linear.bias = None
+
+    @property
+    def weight(self) -> Tensor:
+        """The layer's; models ask for its type (Mamba)."""
+        weight: Tensor = self.linear.weight
+        return weight
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[..., features in] to [..., features out]."""

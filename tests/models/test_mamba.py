@@ -2,21 +2,12 @@ import copy
 
 import torch
 
-from conformance import KnownFailure, ModelConformance
+from conformance import ModelConformance
 from zoo.models.mamba import MAMBA_130M
 
 
 class TestMamba_130M(ModelConformance):
     model = MAMBA_130M
-    known_failures = (
-        KnownFailure(
-            "portable-*",
-            stage="run",
-            error="failed with error 0x12",
-            cause="the optimized kernel of aten::mul in executorch 1.4.1 cannot resize the product of [1, channels, 1] and "
-            "[channels, state] (docs/upstream.md); XNNPACK runs it itself",
-        ),
-    )
 
     def test_state_remembers_what_the_convolutions_no_longer_see(self, twin):
         tokens = torch.arange(3, 60).unsqueeze(0)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from exporters.passes import exact_tanh_gelu
+from exporters.passes import bias_apart, equal_ranks, exact_tanh_gelu
 
 
 class Gelu(torch.nn.Module):
@@ -39,3 +39,42 @@ def test_the_delegate_then_computes_what_eager_computes():
     program = torch.export.export(Gelu("tanh"), (INPUT,))
     exact_tanh_gelu(program)
     assert float((lowered(program) - Gelu("tanh")(INPUT)).abs().max()) < 2e-6
+
+
+@pytest.mark.parametrize(("dtype", "replaced"), [(torch.bfloat16, 1), (torch.float16, 1), (torch.float32, 0)])
+def test_the_bias_of_a_layer_in_16_bits_is_added_afterwards(dtype, replaced):
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(64, 8).to(dtype).requires_grad_(False)
+    values = torch.randn(3, 64).to(dtype)
+    program = torch.export.export(layer, (values,))
+    assert bias_apart(program) == replaced
+    torch.testing.assert_close(program.module()(values), layer(values), atol=0.02, rtol=0.02)
+    assert bias_apart(program) == 0
+
+
+def test_a_layer_without_a_bias_and_one_that_a_delegate_takes_are_left():
+    values = torch.randn(3, 64, dtype=torch.float16)
+    with_bias, without = (torch.nn.Linear(64, 8, bias=bias, dtype=torch.float16) for bias in (True, False))
+    assert bias_apart(torch.export.export(without, (values,))) == 0
+    assert bias_apart(torch.export.export(with_bias, (values,)), dtypes=(torch.bfloat16,)) == 0
+
+
+class Product(torch.nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
+@pytest.mark.parametrize(
+    ("shape", "changed"), [((32, 16), 1), ((16,), 1), ((1, 32, 16), 0), ((), 0), ((2, 1, 32, 16), 1), (None, 0)]
+)
+def test_factors_of_unequal_rank_are_made_equal(shape, changed):
+    module = Product(3.0 if shape is None else torch.rand(shape))
+    values = torch.rand(1, 32, 1)
+    program = torch.export.export(module, (values,))
+    assert equal_ranks(program) == changed
+    assert torch.equal(program.module()(values), module(values))
+    assert equal_ranks(program) == 0

@@ -73,6 +73,26 @@ def test_the_optimized_product_of_tensors_of_unequal_rank_fails():
         run(Product(), values, values)
 
 
+@pytest.mark.parametrize(("dtype", "exact"), [(torch.bfloat16, 3e-3), (torch.float16, 5e-4)])
+def test_portable_addmm_adds_up_in_16_bits(dtype, exact):
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(1024, 64).to(dtype).eval().requires_grad_(False)
+    values = torch.randn(4, 1024).to(dtype)
+    truth = torch.nn.functional.linear(values.double(), layer.weight.double(), layer.bias.double())
+
+    def error(found):
+        return float((found.double() - truth).norm() / truth.norm())
+
+    assert error(layer(values)) < exact
+    assert error(run(layer, values, values)[0]) > 5 * exact
+
+    class Apart(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.linear(x, layer.weight) + layer.bias
+
+    assert error(run(Apart(), values, values)[0]) < exact
+
+
 def quantized_linear(bits, *, bias):
     """A linear layer with ``bits``-bit weights and float activations, its answer in eager PyTorch, and an input."""
     from torchao.quantization import IntxWeightOnlyConfig, quantize_
