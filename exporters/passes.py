@@ -83,10 +83,10 @@ def bias_apart(program: Any, dtypes: Collection[torch.dtype] = (torch.float16, t
 
 
 def equal_ranks(program: Any, dtypes: Collection[torch.dtype] = (torch.float32, torch.float16, torch.bfloat16)) -> int:
-    """Give the factors of a product as many dimensions as each other.
+    """Give the factors of a product as many dimensions as each other, where both are broadcast.
 
-    The optimized ``aten::mul`` fails where a smaller rank is broadcast to the larger one ("Attempted to change the tensor rank
-    which is immutable", executorch 1.4.1; docs/upstream.md). Delete this pass when it does not.
+    The optimized ``aten::mul`` fails if they have not ("Attempted to change the tensor rank which is immutable", executorch
+    1.4.1; docs/upstream.md); where only one is broadcast it does not. Delete this pass when it never does.
 
     Args:
         program: An ``ExportedProgram``, changed in place.
@@ -102,6 +102,10 @@ def equal_ranks(program: Any, dtypes: Collection[torch.dtype] = (torch.float32, 
         if node.target is not aten.mul.Tensor or node.meta["val"].dtype not in dtypes:
             continue
         rank = node.meta["val"].dim()
+        # As text: comparing lengths that are not known yet would add an assumption on them.
+        shapes = [str(factor.meta["val"].shape) for factor in node.args if isinstance(factor, torch.fx.Node)]
+        if str(node.meta["val"].shape) in shapes:
+            continue
         for index, factor in enumerate(node.args):
             # A number has no shape, and neither has a tensor of none: those are multiplied otherwise.
             if not isinstance(factor, torch.fx.Node) or not 0 < factor.meta["val"].dim() < rank:
