@@ -1,8 +1,8 @@
 """Attention in plain tensor operations, registered with transformers as an attention implementation.
 
 transformers' own repeats keys and values for each group of heads, and torch 2.13.0 cannot export that over a ring, whose length
-grows with the call: "Not all values of length satisfy the generated guard". Here the queries of a group are laid side by side
-instead, which copies no keys either.
+grows with the call: "Not all values of length satisfy the generated guard". Here they are picked for each head by
+index, which copies as much.
 """
 
 from __future__ import annotations
