@@ -14,7 +14,7 @@ import pytest
 
 from conformance import matrix
 from conformance.compare.lowering import lowered
-from conformance.decoder import DEFAULT_MAX_SEQ_LEN
+from conformance.tasks.decoder import DEFAULT_MAX_SEQ_LEN
 from exporters import ExportConfig
 from zoo import registry
 from zoo.checkpoints import resolve
@@ -25,7 +25,7 @@ FULL = ("xnnpack-fp32-sdpa-kv", "xnnpack-fp32-sdpa-kv-8da4w-emb8w")
 
 def pytest_generate_tests(metafunc):
     twin = metafunc.config.getoption("--scale") == "twin"
-    chosen = (MODELS, matrix.CORE["text-generation"]) if twin else (MODELS[:1], FULL)
+    chosen = (MODELS, matrix.CORE[matrix.DECODER]) if twin else (MODELS[:1], FULL)
     cells = matrix.cells(registry.select(chosen[0]), chosen[1])
     metafunc.parametrize("cell", cells, ids=lambda cell: cell.name)
 

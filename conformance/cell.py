@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from conformance import feature_extraction, text_generation
+from conformance import tasks
 from conformance.record import Failure, Record
 from conformance.sessions.protocol import SessionError
 from conformance.trail import CellRequest, Trail, blank_record
 from exporters.errors import ExportError, NotApplicableError
 from zoo import cache, registry
 from zoo.errors import ZooError
-from zoo.model import Model
-
-
-def task_runner(task: str) -> Callable[[Model, CellRequest, Trail, Record], None]:
-    """The function that runs a cell of ``task`` and fills in its record."""
-    return {"text-generation": text_generation.run, "feature-extraction": feature_extraction.run}[task]
 
 
 def run_cell(request: CellRequest) -> Record:
@@ -31,7 +24,7 @@ def run_cell(request: CellRequest) -> Record:
     trail = Trail(Path(request.directory))
     record = blank_record(model, request, status="pass")
     try:
-        task_runner(model.task)(model, request, trail, record)
+        tasks.runner(model)(model, request, trail, record)
         record.status, record.reason = verdict(record)
     except NotApplicableError as error:
         record.status, record.reason = "not_applicable", str(error)

@@ -75,9 +75,9 @@ def list_models(
         ("model", "family", "task", "published checkpoint"),
         *((row.name, row.family, row.task, row.hub_id or "–") for row in rows),
     )
-    for task_name in dict.fromkeys(row.task for row in rows) if configurations else ():
-        out.print(Text(f"\n{task_name} runs under ('zoo matrix' says what else):"))
-        for name in matrix.CORE[task_name]:
+    for task_name, wrapper in dict.fromkeys((row.task, row.wrapper) for row in rows) if configurations else ():
+        out.print(Text(f"\n{task_name} with {wrapper} runs under ('zoo matrix' says what else):"))
+        for name in matrix.CORE[wrapper]:
             out.print(Text(f"  {name}"))
 
 

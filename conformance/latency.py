@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from conformance.sessions.protocol import GenerationSession
+from conformance.sessions.protocol import GenerationSession, InferenceSession
 
 BLOCKS = 7
 DECODE_TOKENS = 16
+CALLS = 4
 WARM_UP = 1
 
 
@@ -80,6 +82,36 @@ def measure(
         if name != "eager":
             result[name]["prefill_speedup"] = _ratio(samples["eager"].prefill, samples[name].prefill)
             result[name]["decode_speedup"] = _ratio(samples["eager"].decode, samples[name].decode)
+    return result
+
+
+def measure_inference(
+    sessions: dict[str, InferenceSession], inputs: Mapping[str, Tensor], *, blocks: int = BLOCKS, calls: int = CALLS
+) -> dict[str, Any]:
+    """Time models of one pass that take turns, as ``measure`` does.
+
+    Args:
+        inputs: What is asked each time.
+        calls: Calls a block.
+
+    Returns:
+        For each session milliseconds a call, as median and p25; and for all but ``eager`` the median of the blocks' ratios.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in sessions}
+    order = list(sessions)
+    for block in range(-WARM_UP, blocks):
+        for name in order:
+            began = time.perf_counter()
+            for _ in range(calls):
+                sessions[name].infer(inputs)
+            if block >= 0:
+                samples[name].append((time.perf_counter() - began) / calls)
+        order.reverse()
+    result: dict[str, Any] = {"blocks": blocks, "calls": calls}
+    for name, found in samples.items():
+        result[name] = {"infer_ms": 1e3 * statistics.median(found), "infer_ms_p25": 1e3 * _p25(found)}
+        if name != "eager":
+            result[name]["infer_speedup"] = _ratio(samples["eager"], found)
     return result
 
 

@@ -23,24 +23,51 @@ TIERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The tiers; each holds the ones before it."""
-DECODER_TASKS = ("text-generation", "feature-extraction")
-SMOKE: Mapping[str, tuple[str, ...]] = MappingProxyType(dict.fromkeys(DECODER_TASKS, ("xnnpack-fp32",)))
+DECODER, ENCODER, VISION = "CausalLMExportableModule", "MaskedLMExportableModule", "VisionEncoderExportableModule"
+SMOKE: Mapping[str, tuple[str, ...]] = MappingProxyType(dict.fromkeys((DECODER, ENCODER, VISION), ("xnnpack-fp32",)))
 CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    dict.fromkeys(
-        DECODER_TASKS,
-        (
-            "portable-fp32",
-            "xnnpack-fp32",
-            "xnnpack-fp32-sdpa-kv",
-            "xnnpack-fp32-sdpa-kv-8da4w-emb8w",
-        ),
-    )
+    {
+        DECODER: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp32-sdpa-kv", "xnnpack-fp32-sdpa-kv-8da4w-emb8w"),
+        ENCODER: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da4w-emb8w"),
+        VISION: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da8w"),
+    }
 )
-"""The configurations that every model is run under in ``default``, in the order of the matrix's columns."""
+"""By wrapper the configurations that every model is run under in ``default``, in the order of the matrix's columns."""
+POOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        DECODER: ROWS,
+        ENCODER: (
+            "xnnpack-fp32-static",
+            "xnnpack-bf16-emb4w",
+            "xnnpack-fp16-8da4w-g64-emb8w",
+            "portable-fp32-8w-emb4w-static",
+            "xnnpack-fp32-8da8w",
+            "portable-fp16-shared",
+            "xnnpack-fp32-4w-emb8w",
+            "xnnpack-fp32-8da4w-pc-static",
+            "xnnpack-fp32-8da4w+8da8w-g128-emb4w",
+            "portable-bf16-static",
+            "xnnpack-fp32-8w",
+        ),
+        VISION: (
+            "xnnpack-bf16",
+            "xnnpack-fp32-8da4w",
+            "portable-fp16",
+            "xnnpack-fp32-8w",
+            "xnnpack-fp32-8da4w-pc",
+            "portable-bf16",
+            "xnnpack-fp32-4w",
+            "portable-fp32-8w",
+            "xnnpack-fp32-8da4w-g64",
+            "xnnpack-fp16-8da8w",
+            "xnnpack-fp32-8da4w+8da8w-g128",
+        ),
+    }
+)
+"""By wrapper the configurations of which a model takes a share in ``default``."""
 NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    dict.fromkeys(
-        DECODER_TASKS,
-        (
+    {
+        DECODER: (
             "xnnpack-fp16-kv-8da4w-g64-emb4w",
             "xnnpack-bf16-kv8-emb8w",
             "xnnpack-fp32-sdpa-kv-sink4w28",
@@ -55,9 +82,15 @@ NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "portable-bf16-shared",
             "portable-fp32-8w-emb8w-static",
         ),
-    )
+        ENCODER: POOL[ENCODER],
+        VISION: POOL[VISION],
+    }
 )
-"""What ``nightly`` runs beyond ``default`` for every model."""
+"""By wrapper what ``nightly`` runs beyond ``default`` for every model."""
+
+
+SHARE = 3
+"""Configurations of ``POOL`` that a model takes."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +160,10 @@ def configurations(model: Model, tier: str = "nightly") -> tuple[str, ...]:
         ZooError: there is no such tier.
     """
     check_tier(tier)
-    task = model.task
-    chosen = [*SMOKE[task]] if tier == "smoke" else [*CORE[task], *_share(model)]
+    wrapper = model.wrapper
+    chosen = [*SMOKE[wrapper]] if tier == "smoke" else [*CORE[wrapper], *_share(model)]
     if tier == "nightly":
-        chosen += NIGHTLY[task]
+        chosen += NIGHTLY[wrapper]
         chosen += _completion(model, chosen)
     if "recurrent" in model.traits:
         # What does not apply stays in the matrix as such; beside it stands the form that does.
@@ -148,8 +181,9 @@ def _completion(model: Model, chosen: Sequence[str]) -> list[str]:
         return {value for name in forms if Cell(model, name).inapplicable is None for value in parts(name).items()}
 
     added: list[str] = []
-    missing = options(ROWS) - options(chosen)
-    for row in ROWS:
+    pool = POOL[model.wrapper]
+    missing = options(pool) - options(chosen)
+    for row in pool:
         if options([row]) & missing:
             added.append(row)
             missing -= options([row])
@@ -162,11 +196,12 @@ def one_token(configuration: str) -> str:
 
 
 def _share(model: Model) -> Sequence[str]:
-    """The model's share of ``conformance.pairwise.ROWS``: the one it was given, or one picked by its name."""
+    """The model's share of ``POOL``: the one it was given, or one picked by its name."""
     if model.name in SHARES:
         return SHARES[model.name]
     start = int(hashlib.sha256(model.name.encode()).hexdigest(), 16)
-    return tuple(ROWS[(start + step) % len(ROWS)] for step in range(3))
+    pool = POOL[model.wrapper]
+    return tuple(pool[(start + step) % len(pool)] for step in range(SHARE))
 
 
 def reduces(configuration: str) -> bool:

@@ -92,8 +92,8 @@ class Account(_Schema):
     configuration_id: str
     configuration: dict[str, Any]
     """Every option of ``ExportConfig``."""
-    max_seq_len: int
-    """The effective one."""
+    max_seq_len: int | None
+    """The effective one; ``None`` where there is no sequence."""
     checkpoint_sha256: str
     versions: dict[str, str]
     stages: list[StageTime]

@@ -14,10 +14,10 @@ An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-qlinear[-gN|-pc]][-embQ[gN]
 ``gN``, ``pc`` N weights share a scale, or a whole output channel does, where that is not the scheme's default
 ``emb8w``      the embedding has 8-bit weights, one scale a row; ``emb4w``: 4-bit weights in groups of 32
 ``shared``     an embedding tied to the output layer is stored once
-``static``     the graph takes one token a call instead of a dynamic sequence length
+``static``     a decoder takes one token a call, an encoder texts padded to the longest, instead of any length
 ============= ==========================================================================================================
 
-``max_seq_len`` and ``allow_skipped_layers`` belong to the model at hand and are not part of the id.
+``max_seq_len``, ``image_size`` and ``allow_skipped_layers`` belong to the model at hand and are not part of the id.
 """
 
 from __future__ import annotations
@@ -113,9 +113,12 @@ class ExportConfig:
     allow_skipped_layers: bool = False
     """Leave linear layers that the group size does not divide unquantized, by name, instead of refusing."""
     dynamic_shapes: bool = True
-    """Accept 1 to ``max_seq_len`` tokens a call; otherwise exactly one."""
+    """Accept 1 to ``max_seq_len`` tokens a call; otherwise exactly one, or ``max_seq_len`` in an encoder."""
     max_seq_len: int | None = None
-    """Positions of a sequence, prompt and answer together; ``None`` takes the checkpoint's context, at most 2048."""
+    """Positions of a sequence, prompt and answer together; ``None`` takes the checkpoint's context, at most 2048 (512 in an
+    encoder)."""
+    image_size: int | None = None
+    """Height and width of images, in pixels; ``None`` takes what the checkpoint names."""
 
     def __post_init__(self) -> None:
         for kind, value, allowed in (
@@ -131,6 +134,8 @@ class ExportConfig:
                 raise ExportError(f"{field.name} is {getattr(self, field.name)!r}; allowed: true, false.")
         if self.max_seq_len is not None:
             _check_integer("max_seq_len", self.max_seq_len, at_least=2)
+        if self.image_size is not None:
+            _check_integer("image_size", self.image_size, at_least=1)
         self._check_quantization()
         self._check_attention()
         if self.use_shared_embedding and (self.quantized or self.recipe != "portable"):

@@ -43,10 +43,43 @@ def causal_lm(
     }
     if heads:
         constants |= {"get_n_kv_heads": heads, "get_head_dim": head_dim}
+    return constants | _special_tokens(text, generation)
+
+
+def masked_lm(model: PreTrainedModel, config: ExportConfig, *, max_seq_len: int) -> dict[str, Any]:
+    """The constant methods of an encoder of text: the longest text of a call, in tokens, and whether it may be shorter."""
+    text = model.config.get_text_config()
+    constants = {
+        "get_max_seq_len": max_seq_len,
+        "get_vocab_size": text.vocab_size,
+        "get_n_layers": text.num_hidden_layers,
+        "get_dtype": DTYPE_CODES[config.dtype],
+        "enable_dynamic_shape": config.dynamic_shapes,
+    }
+    if text.pad_token_id is not None:
+        constants["get_pad_id"] = text.pad_token_id
+    return constants | _special_tokens(text, None)
+
+
+def image_classification(model: PreTrainedModel, config: ExportConfig, *, height: int, width: int) -> dict[str, Any]:
+    """The constant methods of an image classifier: the one size of its images, in pixels, and what it tells apart."""
+    return {
+        "get_image_height": height,
+        "get_image_width": width,
+        "get_num_channels": model.config.num_channels,
+        "get_num_labels": model.config.num_labels,
+        "get_dtype": DTYPE_CODES[config.dtype],
+        "enable_dynamic_shape": False,
+    }
+
+
+def _special_tokens(text: Any, generation: Any) -> dict[str, Any]:
+    """The tokens that begin and end a text; the generation configuration has the first word."""
     bos, eos = (
         getattr(text, name, None) if getattr(generation, name, None) is None else getattr(generation, name)
         for name in ("bos_token_id", "eos_token_id")
     )
+    constants: dict[str, Any] = {}
     if bos is not None:
         constants["get_bos_id"] = bos
     if eos is not None:

@@ -72,12 +72,17 @@ def torch_dtype(dtype: str) -> Any:
     return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[dtype]
 
 
-AUTO_CLASSES = {"text-generation": "AutoModelForCausalLM", "feature-extraction": "AutoModel"}
+AUTO_CLASSES = {
+    "text-generation": "AutoModelForCausalLM",
+    "fill-mask": "AutoModelForMaskedLM",
+    "feature-extraction": "AutoModel",
+    "image-classification": "AutoModelForImageClassification",
+}
 """transformers' class for each task."""
 
 
 def load_model(checkpoint: Path, *, task: str = "text-generation", dtype: str = "fp32", attention: str = "eager") -> Any:
-    """The checkpoint's causal language model in evaluation mode, without gradients.
+    """The checkpoint's model in evaluation mode, without gradients.
 
     Safetensors only, and never code that comes with a checkpoint.
 
@@ -125,7 +130,9 @@ class Traced:
     programs: dict[str, Any]
     """Method: its ``torch.export.ExportedProgram``."""
     constant_methods: dict[str, Any]
-    max_seq_len: int
+    wrapper: str
+    """The class of the exportable module."""
+    max_seq_len: int | None
     cache: list[dict[str, Any]]
     """Kind, capacity and window of each cache layer."""
 
@@ -161,7 +168,6 @@ def export(
     from exporters import recipes
     from exporters.quantize import quantize
     from exporters.spelling import spell_out_linear_layers
-    from exporters.wrappers import TASKS
 
     register_operators()
     source, target = Path(checkpoint), Path(output)
@@ -196,7 +202,7 @@ def export(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         model_type=model.config.model_type,
         task=task,
-        wrapper=TASKS[task],
+        wrapper=traced.wrapper,
         methods=sorted(traced.programs),
         configuration_id=config.id,
         configuration=config.to_mapping(),
@@ -240,7 +246,9 @@ def trace(model: Any, task: str, config: ExportConfig) -> Traced:
         name: torch.export.export(method.module, method.example_inputs, dynamic_shapes=method.dynamic_shapes, strict=False)
         for name, method in wrapper.methods().items()
     }
-    return Traced(programs, dict(wrapper.constant_methods()), wrapper.max_seq_len, wrapper.cache_report())
+    return Traced(
+        programs, dict(wrapper.constant_methods()), type(wrapper).__name__, wrapper.max_seq_len, wrapper.cache_report()
+    )
 
 
 def lower(traced: Traced, config: ExportConfig) -> Any:

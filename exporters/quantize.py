@@ -12,6 +12,7 @@ from torch import nn
 from exporters.config import PER_CHANNEL, QEMBEDDING, QLINEAR, ExportConfig, Scheme
 from exporters.errors import ExportError, NotApplicableError
 from exporters.spelling import spell_out_linear_layers
+from exporters.wrappers.vision import image_size
 
 _INT4: Any = getattr(torch, "int4")  # noqa: B009 - torch 2.13.0 has it, its type stubs do not
 
@@ -65,7 +66,7 @@ def quantize(model: Any, config: ExportConfig) -> QuantizationReport:
     linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     sizes = {name: module.weight.numel() for name, module in linears.items()}
     embeddings = {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
-    uncalled = _uncalled(model, linears) if config.qlinear is not None else []
+    uncalled = _uncalled(model, linears, config) if config.qlinear is not None else []
     undivided = [
         name
         for name, module in linears.items()
@@ -154,17 +155,24 @@ def _quantize(modules: Mapping[str, Any], names: Sequence[str], kind: str, schem
     return [_read_back(name, modules[name], kind, scheme.weight_bits, group) for name in names]
 
 
-def _uncalled(model: Any, linears: Mapping[str, nn.Module]) -> list[str]:
+def _uncalled(model: Any, linears: Mapping[str, nn.Module], config: ExportConfig) -> list[str]:
     """Layers whose weight a model multiplies itself (Mamba's ``dt_proj``): quantized weights only work inside of a layer."""
     called: set[nn.Module] = set()
     hooks = [module.register_forward_pre_hook(lambda module, _: called.add(module)) for module in linears.values()]
     try:
         with torch.no_grad():
-            model(torch.zeros(1, 2, dtype=torch.long))
+            model(_example(model, config))
     finally:
         for hook in hooks:
             hook.remove()
     return [name for name, module in linears.items() if module not in called]
+
+
+def _example(model: Any, config: ExportConfig) -> torch.Tensor:
+    """Some input of the model."""
+    if model.main_input_name == "pixel_values":
+        return torch.zeros(1, model.config.num_channels, *image_size(model, config), dtype=model.dtype)
+    return torch.zeros(1, 2, dtype=torch.long)
 
 
 def _stacked_weights(model: Any) -> list[SkippedLayer]:

@@ -7,14 +7,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-TASKS: Mapping[str, str] = MappingProxyType(
+TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "text-generation": "CausalLMExportableModule",
-        "feature-extraction": "CausalLMExportableModule",
+        "text-generation": ("CausalLMExportableModule",),
+        "fill-mask": ("MaskedLMExportableModule",),
+        "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
+        "image-classification": ("VisionEncoderExportableModule",),
     }
 )
-"""The tasks the suite can run, as the Hub names them, with the wrapper each one uses."""
+"""The tasks the suite can run, as the Hub names them, with the wrappers that models of each may have."""
 
+
+IMAGE_TASKS = ("image-classification",)
+"""The tasks whose models look at images."""
 
 TRAITS: Mapping[str, str] = MappingProxyType(
     {
@@ -34,7 +39,7 @@ class Prompt:
     """A reference prompt."""
 
     text: str
-    """What the model is asked."""
+    """What the model is asked; of a model of images what the reference image shows, such as ``red circle``."""
     continuation: str | None = None
     """What a twin learns to answer; ``None`` takes the answer from the reference texts."""
 
@@ -53,14 +58,26 @@ class Twin:
     """Seeds initialisation; the same seed gives the same bytes on the same machine and versions."""
     max_seq_len: int
     """Positions a twin is trained on, and the cache length it is exported with, in tokens."""
+    image_size: int | None
+    """Height and width of the reference images, in pixels; ``None`` for a model of texts."""
     add_bos: bool
     """Whether the tokenizer puts the beginning-of-sequence token in front of a text, as the real one does."""
     config: Mapping[str, Any] = field(hash=False)
 
-    def __init__(self, model_type: str, *, seed: int = 0, max_seq_len: int = 64, add_bos: bool = False, **config: Any) -> None:
+    def __init__(
+        self,
+        model_type: str,
+        *,
+        seed: int = 0,
+        max_seq_len: int = 64,
+        image_size: int | None = None,
+        add_bos: bool = False,
+        **config: Any,
+    ) -> None:
         object.__setattr__(self, "model_type", model_type)
         object.__setattr__(self, "seed", seed)
         object.__setattr__(self, "max_seq_len", max_seq_len)
+        object.__setattr__(self, "image_size", image_size)
         object.__setattr__(self, "add_bos", add_bos)
         object.__setattr__(self, "config", MappingProxyType(dict(config)))
 
@@ -91,6 +108,8 @@ class Model:
     """The commit of ``hub_id`` that is pinned; ``None`` where none is known, and the reports say "unpinned"."""
     full: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Overrides of the configuration class that give the published dimensions."""
+    processor: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Overrides of the image processor class that give the published preprocessing. A twin's takes them with its own size."""
 
     @property
     def reference_prompts(self) -> tuple[Prompt, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from zoo.errors import ZooError, unknown
-from zoo.model import TASKS, TRAITS, Model
+from zoo.model import IMAGE_TASKS, TASKS, TRAITS, Model
 
 NAME = r"[a-z0-9][a-z0-9._-]*"
 """What a model may be called: its name is part of file names and test ids."""
@@ -27,8 +27,13 @@ def register(model: Model) -> Model:
         raise ZooError(f"{model.name!r} cannot name a model: use lower-case letters, digits and . _ -, such as 'olmo2-1b'.")
     if model.task not in TASKS:
         raise unknown("task", model.task, TASKS, hint=f"It is the task of the model {model.name!r}.")
-    if model.wrapper != TASKS[model.task]:
-        raise ZooError(f"model {model.name!r}: the task {model.task!r} uses {TASKS[model.task]}, not {model.wrapper!r}.")
+    if model.wrapper not in TASKS[model.task]:
+        wrappers = " or ".join(TASKS[model.task])
+        raise ZooError(f"model {model.name!r}: the task {model.task!r} uses {wrappers}, not {model.wrapper!r}.")
+    if (model.task in IMAGE_TASKS) != (model.twin.image_size is not None):
+        raise ZooError(
+            f"model {model.name!r}: models of images have Twin(image_size=...), and no others; its task is {model.task!r}."
+        )
     for trait in model.traits:
         if trait not in TRAITS:
             raise unknown("trait", trait, TRAITS, hint=f"It is a trait of the model {model.name!r}.")

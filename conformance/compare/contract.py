@@ -4,50 +4,91 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from conformance.record import Check
-from conformance.sessions.executorch import ExecuTorchSession
+from conformance.sessions.program import Program
 from exporters.artifact import Account, Artifact
 from exporters.config import ExportConfig
 from zoo.model import Model
 
-_LONG = 4
+LONG = 4
 """ExecuTorch's ``ScalarType::Long``."""
-_SCALAR_TYPES = {"fp16": 5, "fp32": 6, "bf16": 15}
+SCALAR_TYPES = {"fp16": 5, "fp32": 6, "bf16": 15}
 """ExecuTorch's ``ScalarType`` of each dtype."""
 
 
+@dataclass(frozen=True)
+class Signature:
+    """What a program must say of itself, take and answer."""
+
+    constants: Mapping[str, Any]
+    """Its constant methods, from the model's own configuration: not from where the exporter has them."""
+    inputs: tuple[tuple[tuple[int, ...], int], ...]
+    """Largest shape and ExecuTorch's ``ScalarType`` of each input of ``forward``."""
+    outputs: tuple[tuple[int, ...], ...]
+    """Largest shape of each output."""
+
+
 def check_contract(
-    model: Model, configuration: Any, generation: Any, artifact: Artifact, session: ExecuTorchSession, *, unquantized_bytes: int
+    model: Model, artifact: Artifact, session: Program, signature: Signature, *, unquantized_bytes: int
 ) -> Check:
     """Compare a program with the registry row, the model's configuration and the export configuration.
 
     Args:
-        configuration: The transformers configuration of the checkpoint: the independent source of what the constant
-            methods must say.
-        generation: Its generation configuration, whose special tokens are those that ``generate`` would use; ``None`` without.
         unquantized_bytes: Size of the checkpoint's linear and embedding weights in the configuration's dtype.
     """
     wrong: list[str] = []
-    constants = expected_constants(configuration, generation, artifact)
-    for name, expected in constants.items():
+    for name, expected in signature.constants.items():
         found = session.constant(name) if name in session.methods else None
         if found != expected:
             wrong.append(f"{name} is {found!r}, expected {expected!r}")
     entry_points = session.methods - set(artifact.account.constant_methods)
     if entry_points != set(model.methods):
         wrong.append(f"methods are {sorted(entry_points)}, expected {sorted(model.methods)}")
-    text = configuration.get_text_config()
-    wrong += _inputs(artifact, session, text.hidden_size if model.task == "feature-extraction" else text.vocab_size)
+    wrong += _shapes(session, signature)
     wrong += realised(artifact, unquantized_bytes=unquantized_bytes)
     if artifact.account.wrapper != model.wrapper:
         wrong.append(f"the wrapper is {artifact.account.wrapper}, expected {model.wrapper}")
     return Check(
         status="fail" if wrong else "pass",
-        message="; ".join(wrong) or f"{len(constants)} constant methods, inputs, outputs and options are as asked for",
-        metrics={"constants": constants, "wrong": wrong},
+        message="; ".join(wrong)
+        or f"{len(signature.constants)} constant methods, inputs, outputs and options are as asked for",
+        metrics={"constants": dict(signature.constants), "wrong": wrong},
     )
+
+
+def causal_signature(model: Model, configuration: Any, generation: Any, artifact: Artifact) -> Signature:
+    """What a decoder with a KV cache must have.
+
+    Args:
+        configuration: The transformers configuration of the checkpoint.
+        generation: Its generation configuration, whose special tokens are those that ``generate`` would use; ``None`` without.
+    """
+    text = configuration.get_text_config()
+    width = text.hidden_size if model.task == "feature-extraction" else text.vocab_size
+    length = (artifact.account.max_seq_len or 0) if artifact.config.dynamic_shapes else 1
+    return Signature(
+        constants=expected_constants(configuration, generation, artifact),
+        inputs=(((1, length), LONG), ((length,), LONG)),
+        outputs=((1, length, width),),
+    )
+
+
+def text_constants(configuration: Any, artifact: Artifact) -> Mapping[str, Any]:
+    """The constant methods that an encoder of text must have, from its own configuration."""
+    text = configuration.get_text_config()
+    expected = {
+        "get_max_seq_len": artifact.account.max_seq_len,
+        "get_vocab_size": text.vocab_size,
+        "get_n_layers": text.num_hidden_layers,
+        "enable_dynamic_shape": artifact.config.dynamic_shapes,
+        "get_dtype": SCALAR_TYPES[artifact.config.dtype],
+    }
+    if text.pad_token_id is not None:
+        expected["get_pad_id"] = text.pad_token_id
+    return expected | _special_constants(configuration, None)
 
 
 def expected_constants(configuration: Any, generation: Any, artifact: Artifact) -> Mapping[str, Any]:
@@ -62,7 +103,7 @@ def expected_constants(configuration: Any, generation: Any, artifact: Artifact) 
         "use_kv_cache": True,
         "use_sdpa_with_kv_cache": config.use_custom_sdpa,
         "enable_dynamic_shape": config.dynamic_shapes,
-        "get_dtype": _SCALAR_TYPES[config.dtype],
+        "get_dtype": SCALAR_TYPES[config.dtype],
         "supports_rewind": {layer["kind"] for layer in artifact.account.cache} <= {"static", "custom"},
     }
     heads = getattr(text, "num_attention_heads", None)
@@ -70,12 +111,12 @@ def expected_constants(configuration: Any, generation: Any, artifact: Artifact) 
         multi_query = getattr(text, "multi_query", False) and not getattr(text, "new_decoder_architecture", False)
         expected["get_n_kv_heads"] = 1 if multi_query else getattr(text, "num_key_value_heads", None) or heads
         expected["get_head_dim"] = getattr(text, "head_dim", None) or text.hidden_size // heads
+    return expected | _special_constants(configuration, generation)
+
+
+def _special_constants(configuration: Any, generation: Any) -> dict[str, Any]:
     bos, eos = special_tokens(configuration, generation)
-    if bos is not None:
-        expected["get_bos_id"] = bos
-    if eos:
-        expected["get_eos_ids"] = eos
-    return expected
+    return {name: value for name, value in (("get_bos_id", bos), ("get_eos_ids", eos or None)) if value is not None}
 
 
 def special_tokens(configuration: Any, generation: Any) -> tuple[int | None, list[int]]:
@@ -95,19 +136,15 @@ def special_tokens(configuration: Any, generation: Any) -> tuple[int | None, lis
     return bos, list(eos) if isinstance(eos, (list, tuple)) else [eos]
 
 
-def _inputs(artifact: Artifact, session: ExecuTorchSession, width: int) -> list[str]:
+def _shapes(session: Program, signature: Signature) -> list[str]:
     meta = session.method_meta
-    length = artifact.account.max_seq_len if artifact.config.dynamic_shapes else 1
-    wanted = [("input 0", (1, length), _LONG), ("input 1", (length,), _LONG)]
-    found = [
-        (f"input {index}", tuple(meta.input_tensor_meta(index).sizes()), meta.input_tensor_meta(index).dtype())
+    inputs = tuple(
+        (tuple(meta.input_tensor_meta(index).sizes()), meta.input_tensor_meta(index).dtype())
         for index in range(meta.num_inputs())
-    ]
-    wrong = [] if found == wanted else [f"inputs are {found}, expected {wanted}"]
-    outputs = [tuple(meta.output_tensor_meta(index).sizes()) for index in range(meta.num_outputs())]
-    if outputs != [(1, length, width)]:
-        wrong.append(f"outputs are {outputs}, expected {[(1, length, width)]}")
-    return wrong
+    )
+    outputs = tuple(tuple(meta.output_tensor_meta(index).sizes()) for index in range(meta.num_outputs()))
+    wrong = [] if inputs == signature.inputs else [f"inputs are {inputs}, expected {signature.inputs}"]
+    return wrong + ([] if outputs == signature.outputs else [f"outputs are {outputs}, expected {signature.outputs}"])
 
 
 def realised(artifact: Artifact, *, unquantized_bytes: int) -> list[str]:
@@ -122,7 +159,7 @@ def realised(artifact: Artifact, *, unquantized_bytes: int) -> list[str]:
 
     kinds = {layer["kind"] for layer in account.cache}
     rings = kinds & {"ring", "sink"}
-    attends = kinds != {"state"}
+    attends = bool(kinds - {"state"})
     ask(config.use_custom_sdpa, "llama::custom_sdpa", "use_custom_sdpa")
     ask("custom" in kinds, "llama::update_cache", "use_custom_kv_cache")
     ask(bool(rings), "llama::update_cache_with_indices", "use_custom_kv_cache")

@@ -10,7 +10,7 @@ from conformance.errors import ConformanceError
 from conformance.matrix import CORE, Cell, configurations
 from conformance.record import Record, read
 from zoo import registry
-from zoo.model import Model
+from zoo.model import TASKS, Model
 
 RECORDS = Path("reports/records.jsonl")
 SUPPORT = Path("reports/SUPPORT.md")
@@ -30,6 +30,7 @@ SYMBOLS: Mapping[str, str] = {
     "inconclusive": "❔",
 }
 NEVER_RUN = "never run"
+_KINDS = {"CausalLMExportableModule": "decoders", "MaskedLMExportableModule": "encoders"}
 _QUALITY = (("top1", ".3f"), ("kl_mean", ".1e"), ("sqnr_db", ".1f"))
 
 
@@ -37,16 +38,21 @@ def render_matrix(records: Sequence[Record]) -> str:
     """The README's table: models by configuration, each cell with its status, decode speed-up over eager, and size."""
     found = {record.cell: record for record in records}
     blocks = []
-    for task, ids in CORE.items():
-        rows = [model for model in registry.models().values() if model.task == task]
+    rows_of: dict[tuple[str, str], list[Model]] = {}
+    for task, wrappers in TASKS.items():
+        for wrapper in wrappers:
+            rows_of[task, wrapper] = [row for row in registry.models().values() if (row.task, row.wrapper) == (task, wrapper)]
+    for (task, wrapper), rows in rows_of.items():
         if not rows:
             continue
+        ids = CORE[wrapper]
         header = ["Model", *(f"`{name}`" for name in ids), "Others"]
         body = [
             [f"**{row.name}**", *(_cell(found.get(Cell(row, name).name)) for name in ids), _others(row, ids, found)]
             for row in rows
         ]
-        blocks.append(f"### {task}\n\n{_table(header, body)}")
+        kind = f" ({_KINDS[wrapper]})" if len(TASKS[task]) > 1 else ""
+        blocks.append(f"### {task}{kind}\n\n{_table(header, body)}")
     return "\n\n".join([*blocks, _legend(records)]) + "\n"
 
 
@@ -69,7 +75,8 @@ def _cell(record: Record | None) -> str:
 
 def _legend(records: Sequence[Record]) -> str:
     parts = [
-        "✅ passed every check; the figures are decode speed-up over eager PyTorch and file size. ⚠️ known failure, "
+        "✅ passed every check; the figures are speed-up over eager PyTorch (in decoding, or of a call) and file size. "
+        "⚠️ known failure, "
         "➖ not applicable, ❌ failed, ❔ proves nothing, ⏸️ blocked: the reasons are in "
         "[reports/SUPPORT.md](reports/SUPPORT.md)."
     ]
@@ -124,7 +131,7 @@ def _model_section(model: Model, records: Sequence[Record]) -> str:
         "Max logit error",
         "Top-1",
         "Cost against fp32",
-        "Prefill ms",
+        "Prefill or call ms",
         "Decode tok/s",
         "Speed-up",
         "Load ms",
@@ -152,7 +159,7 @@ def _figures(record: Record) -> list[str]:
         _number(logits.get("max_abs_error"), ".1e"),
         _number(logits.get("top1"), ".3f"),
         cost,
-        _number(program.get("prefill_ms"), ".2f"),
+        _number(program.get("prefill_ms", program.get("infer_ms")), ".2f"),
         _number(program.get("decode_tokens_per_second"), ".0f"),
         _speedup(record),
         _number(program.get("load_ms"), ".1f"),
@@ -163,7 +170,8 @@ def _figures(record: Record) -> list[str]:
 
 
 def _speedup(record: Record) -> str:
-    ratio = record.latency.get("executorch", {}).get("decode_speedup")
+    program = record.latency.get("executorch", {})
+    ratio = program.get("decode_speedup", program.get("infer_speedup"))
     return "–" if ratio is None else f"{ratio:.1f}×"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,23 @@ class EagerSession:
         return answers[0].float()
 
 
-def baseline(checkpoint: Path, config: ExportConfig, max_seq_len: int, *, task: str = "text-generation") -> EagerSession:
-    """Eager PyTorch, rounding what the configuration rounds: its dtype, its quantized weights, its cache.
+class EagerInference:
+    """The reference for models of one pass: a transformers model in evaluation mode, with ``attn_implementation="eager"``."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def infer(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        output = self.model(
+            **{name: value.to(self.model.dtype) if value.is_floating_point() else value for name, value in inputs.items()}
+        )
+        answers: Tensor = output.logits if "logits" in output else output.last_hidden_state
+        return (answers[0] if answers.dim() == 3 else answers).float()
+
+
+def rounded_model(checkpoint: Path, config: ExportConfig, *, task: str) -> Any:
+    """The checkpoint in eager PyTorch, with the dtype and the quantized weights of the configuration.
 
     Raises:
         ExportError: the checkpoint cannot be loaded, or not be quantized as the configuration asks.
@@ -83,4 +99,14 @@ def baseline(checkpoint: Path, config: ExportConfig, max_seq_len: int, *, task: 
 
     model = load_model(checkpoint, task=task, dtype=config.dtype)
     quantize(model, config)
+    return model
+
+
+def baseline(checkpoint: Path, config: ExportConfig, max_seq_len: int, *, task: str = "text-generation") -> EagerSession:
+    """Eager PyTorch, rounding what the configuration rounds: its dtype, its quantized weights, its cache.
+
+    Raises:
+        ExportError: the checkpoint cannot be loaded, or not be quantized as the configuration asks.
+    """
+    model = rounded_model(checkpoint, config, task=task)
     return EagerSession(model, max_seq_len, cache_bits=8 if config.quantize_kv_cache else None, sink=config.attention_sink)

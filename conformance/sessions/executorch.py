@@ -1,142 +1,30 @@
-"""The ExecuTorch runtime."""
+"""The ExecuTorch runtime behind the sessions' protocols."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from conformance.sessions.program import Program
 from conformance.sessions.protocol import SessionError, check_call
-from conformance.sessions.stderr import CapturedStderr, error_lines
-from exporters.artifact import (
-    ACCOUNT,
-    HEADER_BYTES,
-    Account,
-    Artifact,
-    ProgramFile,
-    check_program,
-    program_parts,
-)
-from exporters.errors import ExportError
-
-_MAGIC = b"ET12"
+from exporters.artifact import ProgramFile
 
 
-def check_file(path: Path, expected: ProgramFile | None = None) -> None:
-    """Refuse a file that the runtime would answer wrongly or die of.
-
-    Against an account the checksum decides. Without one the file is opened in a process of its own first, because the
-    runtime aborts on most damaged programs (executorch 1.4.1, at either verification level).
-
-    Raises:
-        SessionError: the file is missing, damaged, or no program at all.
-    """
-    if expected is not None:
-        try:
-            check_program(path, expected)
-        except ExportError as error:
-            raise SessionError(str(error)) from error
-        return
-    if not path.is_file():
-        raise SessionError(f"{path} does not exist. 'zoo export' makes a .pte.")
-    with path.open("rb") as file:
-        head = file.read(HEADER_BYTES)
-    if len(head) < HEADER_BYTES or head[4:8] != _MAGIC:
-        raise SessionError(f"{path} is no ExecuTorch program: it does not begin like one. Export it again with 'zoo export'.")
-    needed = program_parts(head).total
-    if path.stat().st_size < needed:
-        raise SessionError(f"{path} has {path.stat().st_size} bytes of the {needed} it states: it was truncated.")
-    probe = subprocess.run(
-        [sys.executable, "-m", "conformance.sessions.probe", os.fspath(path)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        timeout=600,
-        check=False,
-    )
-    if probe.returncode:
-        died = f"the runtime died of it (signal {-probe.returncode})" if probe.returncode < 0 else "the runtime refuses it"
-        reason = "; ".join(error_lines(probe.stderr.decode(errors="replace"))[-2:])
-        raise SessionError(f"{path} cannot be opened: {died}. {reason}")
-
-
-def set_threads(threads: int) -> None:
-    """Load the runtime with its custom and quantized kernels, and give its pool ``threads`` threads.
-
-    Without these imports ``load_method`` misses operators (0x14); executorch 1.4.1.
-    """
-    import executorch.extension.llm.custom_ops.custom_ops
-    import executorch.kernels.quantized  # noqa: F401
-    from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count, _unsafe_reset_threadpool
-
-    if _threadpool_get_thread_count() != threads:
-        _unsafe_reset_threadpool(threads)
-
-
-class ExecuTorchSession:
-    """A ``.pte`` of ``CausalLMExportableModule`` in the ExecuTorch runtime.
-
-    Args:
-        program: The ``.pte``.
-        expected: Its size and checksum; read from an ``export.json`` beside it if there is one.
-        threads: Threads of the runtime's pool, which the whole process shares.
-        verify: Check the file first. Only for a file that was checked just before, where loading is timed.
-
-    Raises:
-        SessionError: the file is missing or damaged, or it has no ``forward`` of the expected form.
-    """
+class ExecuTorchSession(Program):
+    """A ``.pte`` of ``CausalLMExportableModule``, as a generation session; the arguments are ``Program``'s."""
 
     def __init__(
-        self, program: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
+        self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
     ) -> None:
-        self.path = Path(program)
-        if expected is None and (self.path.parent / ACCOUNT).is_file():
-            account = _account(self.path.parent)
-            expected = account.file if account.file.name == self.path.name else None
-        if verify:
-            check_file(self.path, expected)
-        self._stderr = CapturedStderr()
-        with self._stderr:
-            set_threads(threads)
-        from executorch.runtime import Runtime, Verification
-
-        began = time.perf_counter()
-        self._program: Any = self._guard(
-            "open", lambda: Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
-        )
-        self.methods: frozenset[str] = frozenset(self._program.method_names)
-        if "forward" not in self.methods:
-            raise SessionError(f"{self.path} has no method 'forward'; it has {', '.join(sorted(self.methods))}.")
-        self._forward: Any = self._guard("load", lambda: self._program.load_method("forward"))
-        self.load_seconds = time.perf_counter() - began
+        super().__init__(path, expected=expected, threads=threads, verify=verify)
         self.max_seq_len = int(self.constant("get_max_context_len", self.constant("get_max_seq_len")))
         self._limit = int(self.constant("get_max_seq_len")) if self.constant("enable_dynamic_shape", True) else 1
         self._rewinds = bool(self.constant("supports_rewind", True))
         self._vocabulary = int(self.constant("get_vocab_size", 2**31))
         self._fed = 0
-
-    def constant(self, name: str, default: Any = None) -> Any:
-        """The value of a constant method; a list if it has several.
-
-        Raises:
-            SessionError: the program has no such method and there is no default.
-        """
-        if name not in self.methods:
-            if default is None:
-                raise SessionError(f"{self.path} has no constant method {name!r}, so it cannot be driven as a language model.")
-            return default
-        values = self._guard(name, lambda: self._program.load_method(name).execute([]))
-        return values[0] if len(values) == 1 and name != "get_eos_ids" else list(values)
-
-    @property
-    def method_meta(self) -> Any:
-        """ExecuTorch's ``MethodMeta`` of ``forward``."""
-        return self._forward.metadata
 
     def reset(self) -> None:
         self._fed = 0
@@ -157,23 +45,72 @@ class ExecuTorchSession:
         logits = []
         for chunk in torch.split(tokens, self._limit, dim=1):
             positions = torch.arange(position, position + chunk.shape[1])
-            inputs = [chunk.contiguous(), positions]
-            logits.append(self._guard("forward", lambda inputs=inputs: self._forward.execute(inputs))[0][0])
+            logits.append(self.execute(chunk.contiguous(), positions)[0])
             position += chunk.shape[1]
             self._fed = position
         return logits[0].float() if len(logits) == 1 else torch.cat(logits).float()
 
-    def _guard(self, action: str, call: Any) -> Any:
-        try:
-            with self._stderr:
-                return call()
-        except RuntimeError as error:
-            reason = "; ".join(self._stderr.take()[-3:])
-            raise SessionError(f"{self.path}: {action} failed: {error}. {reason}".rstrip(". ") + ".") from error
+
+class ExecuTorchInference(Program):
+    """A ``.pte`` of one pass, as an inference session; the arguments are ``Program``'s.
+
+    A text shorter than a program with static shapes is padded, and its padding taken off the answer.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
+    ) -> None:
+        super().__init__(path, expected=expected, threads=threads, verify=verify)
+        meta = self.method_meta
+        self._sizes = [tuple(meta.input_tensor_meta(index).sizes()) for index in range(meta.num_inputs())]
+        self._dtype = _DTYPES[int(self.constant("get_dtype", 6))]
+        self._reads = "get_max_seq_len" in self.methods
+        self.max_seq_len = int(self.constant("get_max_seq_len")) if self._reads else None
+        self._vocabulary = int(self.constant("get_vocab_size", 2**31))
+        self._pad = int(self.constant("get_pad_id", 0))
+        self._dynamic = bool(self.constant("enable_dynamic_shape", False))
+
+    def infer(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        values = list(inputs.values())
+        if not self._reads:
+            return self._look(values)
+        tokens, mask = values
+        self._check_text(tokens, mask)
+        length = tokens.shape[1]
+        if not self._dynamic and self.max_seq_len is not None:
+            room = (0, self.max_seq_len - length)
+            tokens = torch.nn.functional.pad(tokens, room, value=self._pad)
+            mask = torch.nn.functional.pad(mask, room)
+        return self.execute(tokens.contiguous(), mask.contiguous())[0, :length].float()
+
+    def _look(self, values: list[Tensor]) -> Tensor:
+        found = [tuple(value.shape) for value in values]
+        if found != self._sizes:
+            raise SessionError(
+                f"the inputs have the shapes {found}, and {self.path.name} takes {self._sizes}: images of one size. Resize them "
+                "as the checkpoint's image processor does."
+            )
+        return self.execute(*(value.to(self._dtype).contiguous() for value in values)).float()
+
+    def _check_text(self, tokens: Tensor, mask: Tensor) -> None:
+        if tokens.dim() != 2 or tokens.shape[0] != 1 or tokens.shape[1] == 0 or mask.shape != tokens.shape:
+            raise SessionError(
+                f"tokens have the shape {tuple(tokens.shape)} and their mask {tuple(mask.shape)}; give [1, n] with at least "
+                "one token for both."
+            )
+        if tokens.dtype is not torch.int64 or mask.dtype is not torch.int64:
+            raise SessionError(f"tokens are {tokens.dtype} and their mask {mask.dtype}; give int64 for both.")
+        if self.max_seq_len is not None and tokens.shape[1] > self.max_seq_len:
+            raise SessionError(
+                f"the text has {tokens.shape[1]} tokens, and {self.path.name} takes {self.max_seq_len}. Shorten it, or export "
+                f"with --max_seq_len {tokens.shape[1]} or more."
+            )
+        if not 0 <= int(tokens.min()) <= int(tokens.max()) < self._vocabulary:
+            raise SessionError(
+                f"tokens go from {int(tokens.min())} to {int(tokens.max())}, and the vocabulary of {self.path.name} from 0 to "
+                f"{self._vocabulary - 1}."
+            )
 
 
-def _account(directory: Path) -> Account:
-    try:
-        return Artifact.load(directory).account
-    except ExportError as error:
-        raise SessionError(str(error)) from error
+_DTYPES = {5: torch.float16, 6: torch.float32, 15: torch.bfloat16}
+"""ExecuTorch's ``ScalarType`` numbers."""

@@ -1,7 +1,8 @@
-"""The protocol of generation sessions, and what every one of them refuses."""
+"""The protocols of sessions, and what every one of them refuses."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -35,6 +36,25 @@ class GenerationSession(Protocol):
 
         Raises:
             SessionError: the shape, the type or the position is wrong, or the sequence would exceed ``max_seq_len``.
+        """
+        ...
+
+
+class InferenceSession(Protocol):
+    """A model of one pass, without a state between calls."""
+
+    def infer(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The model's answer.
+
+        Args:
+            inputs: By name, in the order of the program's inputs: ``input_ids`` and ``attention_mask`` [1, n] int64 of a text,
+                or ``pixel_values`` [1, channels, height, width] float32 of an image.
+
+        Returns:
+            Of a text [n, vocabulary] logits or [n, hidden] states, of an image [1, classes] logits; float32.
+
+        Raises:
+            SessionError: an input has another shape or type than the model takes.
         """
         ...
 

@@ -9,10 +9,15 @@ from typing import Any, Protocol
 
 from exporters.config import ExportConfig
 
-TASKS: Mapping[str, str] = MappingProxyType(
-    {"text-generation": "CausalLMExportableModule", "feature-extraction": "CausalLMExportableModule"}
+TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "text-generation": ("CausalLMExportableModule",),
+        "fill-mask": ("MaskedLMExportableModule",),
+        "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
+        "image-classification": ("VisionEncoderExportableModule",),
+    }
 )
-"""The wrapper of each task."""
+"""The wrappers of each task; where there are several, the architecture decides (``wrap``)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,10 @@ class ExportableMethod:
 class Wrapper(Protocol):
     """What the pipeline asks of a wrapper."""
 
-    max_seq_len: int
+    @property
+    def max_seq_len(self) -> int | None:
+        """Tokens of a sequence at most; ``None`` where there is no sequence."""
+        ...
 
     def methods(self) -> Mapping[str, ExportableMethod]:
         """The methods of the ``.pte``, by name."""
@@ -52,7 +60,35 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
     """
     from exporters.errors import unknown_option
     from exporters.wrappers.causal_lm import CausalLMExportableModule
+    from exporters.wrappers.masked_lm import MaskedLMExportableModule
+    from exporters.wrappers.vision import VisionEncoderExportableModule
 
     if task not in TASKS:
         raise unknown_option("task", task, TASKS)
+    if task == "image-classification":
+        return VisionEncoderExportableModule(model, config)
+    if task == "fill-mask" or (task == "feature-extraction" and reads_both_ways(model)):
+        return MaskedLMExportableModule(model, config)
     return CausalLMExportableModule(model, config)
+
+
+def refuse_cache_options(model: Any, config: ExportConfig) -> None:
+    """Refuse what only a decoder has.
+
+    Raises:
+        NotApplicableError: the configuration asks for it.
+    """
+    from exporters.errors import NotApplicableError
+
+    for option in ("use_custom_kv_cache", "use_custom_sdpa"):
+        if getattr(config, option):
+            raise NotApplicableError(
+                f"{option}: {type(model).__name__} keeps no KV cache, and llama::custom_sdpa attends to one; export without it."
+            )
+
+
+def reads_both_ways(model: Any) -> bool:
+    """Whether a transformers model is an encoder, whose every token sees those after it, and no decoder with a KV cache."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    return model.config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(model.config, "is_decoder", False)

@@ -82,14 +82,14 @@ def test_list_shows_every_model_with_its_checkpoint(zoo):
 
 def test_list_shows_the_configurations_when_asked(zoo):
     lines = [line.strip() for line in zoo("list", "--configurations", "--task", "text-generation").out.splitlines()]
-    for name in matrix.CORE["text-generation"]:
+    for name in matrix.CORE[matrix.DECODER]:
         assert lines.count(name) == 1
 
 
 def test_a_narrow_terminal_does_not_cut_the_names_one_would_type(zoo, monkeypatch):
     monkeypatch.setattr(cli.out, "width", 80)
     words = zoo("list", "--configurations").out.split()
-    assert {*registry.models(), *matrix.CORE["text-generation"]} <= set(words)
+    assert {*registry.models(), *matrix.CORE[matrix.DECODER]} <= set(words)
 
 
 def test_matrix_tells_what_would_run_and_why_the_rest_would_not(zoo):
@@ -271,7 +271,7 @@ def test_a_wide_run_has_a_column_for_each_shared_configuration_and_counts_the_ot
     assert done.code == 0
     ids = matrix.configurations(registry.get("mamba-130m"))
     run = [name for name in ids if matrix.Cell(registry.get("mamba-130m"), name).inapplicable is None]
-    core = matrix.CORE["text-generation"]
+    core = matrix.CORE[matrix.DECODER]
     assert set(core).isdisjoint(run)
     header, row = (
         [part.strip() for part in line.strip(" ┃│").replace("│", "┃").split("┃")]

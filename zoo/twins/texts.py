@@ -5,8 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 from importlib import resources
+from typing import Any
 
 from zoo.model import Model, Prompt
+
+MEAN, LAST = "mean", "last"
+"""How the states of a text's tokens become one vector: an encoder's are averaged, of a decoder's the last one has seen all."""
 
 
 def _paragraphs(name: str) -> tuple[str, ...]:
@@ -42,3 +46,15 @@ def continuation(prompt: Prompt) -> str:
 def pairs(model: Model) -> tuple[tuple[str, str], ...]:
     """Prompt and continuation of each of the model's reference prompts."""
     return tuple((prompt.text, continuation(prompt)) for prompt in model.reference_prompts)
+
+
+def embedded(model: Model, fast: Any, limit: int) -> list[tuple[list[int], list[int]]]:
+    """Token ids of each question and of the passage that answers it, as the model is given them: with the token that ends a
+    text, which a decoder's tokenizer does not add."""
+
+    def ids(text: str) -> list[int]:
+        found: list[int] = fast(text)["input_ids"]
+        ended = found[: limit - 1] if found[-1] != fast.eos_token_id or len(found) > limit else found[:-1]
+        return [*ended, fast.eos_token_id]
+
+    return [(ids(question), ids(passage)) for question, passage in pairs(model)]

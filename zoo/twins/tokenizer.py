@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from typing import Any
 
 VOCAB_SIZE = 384
-BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
+BOS, EOS, PAD, MASK = "<bos>", "<eos>", "<pad>", "<mask>"
 
 
-def train(texts: Iterable[str], *, add_bos: bool) -> Any:
+def train(texts: Iterable[str], *, add_bos: bool, encoder: bool = False) -> Any:
     """A ``PreTrainedTokenizerFast`` with at most 384 tokens that covers every byte.
 
     Args:
         texts: What the merges are learned from.
         add_bos: Whether encoding puts ``<bos>`` in front of a text.
+        encoder: Whether it is an encoder's: a text stands between ``<bos>`` and ``<eos>``, and there is a ``<mask>``.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -24,15 +25,17 @@ def train(texts: Iterable[str], *, add_bos: bool) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB_SIZE,
-        special_tokens=[PAD, EOS, BOS],
+        special_tokens=[PAD, EOS, BOS, *([MASK] if encoder else [])],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    if add_bos:
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
-        )
+    special = [(token, tokenizer.token_to_id(token)) for token in (BOS, EOS)]
+    if encoder:
+        tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A {EOS}", special_tokens=special)
+    elif add_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=special[:1])
+    roles = {"mask_token": MASK, "cls_token": BOS, "sep_token": EOS} if encoder else {}
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD, clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD, clean_up_tokenization_spaces=False, **roles
     )

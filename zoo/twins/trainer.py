@@ -1,5 +1,6 @@
-"""Trains twins: a language model until it says its reference continuations greedily and with a clear margin, an embedding model
-until each question lies nearest to its passage."""
+"""Trains twins: a language model until it says its reference continuations greedily and with a clear margin, an encoder until
+it fills in what is masked, an embedding model until each question lies nearest to its passage, a classifier until it tells its
+images apart."""
 
 from __future__ import annotations
 
@@ -77,20 +78,131 @@ def train(model: nn.Module, samples: Sequence[Sample], *, name: str) -> float:
     return worst
 
 
-def embed(model: nn.Module, texts: Sequence[Sequence[int]]) -> torch.Tensor:
-    """[texts, hidden]: the hidden state of each text's last token, of length one."""
-    states = [model(torch.tensor([list(text)]), use_cache=False).last_hidden_state[0, -1] for text in texts]
-    return nn.functional.normalize(torch.stack(states), dim=-1)
+@dataclass(frozen=True)
+class MaskedSample:
+    """A text in which some tokens are masked."""
+
+    tokens: tuple[int, ...]
+    """With the mask's id where a token is masked."""
+    targets: tuple[tuple[int, int], ...]
+    """Position and true id of each masked token."""
+
+
+def train_masked(model: nn.Module, samples: Sequence[MaskedSample], *, pad: int, name: str) -> float:
+    """Train an encoder with an output layer in place until it fills in what is masked.
+
+    Args:
+        pad: The id that fills shorter texts up.
+
+    Returns:
+        The smallest top-2 margin over all masked tokens, in logits.
+
+    Raises:
+        ZooError: the margin stayed below ``MARGIN``.
+    """
+    width = max(len(sample.tokens) for sample in samples)
+    tokens = torch.full((len(samples), width), pad)
+    mask = torch.zeros(len(samples), width, dtype=torch.long)
+    rows, columns, targets = [], [], []
+    for row, sample in enumerate(samples):
+        tokens[row, : len(sample.tokens)] = torch.tensor(sample.tokens)
+        mask[row, : len(sample.tokens)] = 1
+        for position, target in sample.targets:
+            rows.append(row)
+            columns.append(position)
+            targets.append(target)
+    wanted = torch.tensor(targets)
+
+    def answers() -> torch.Tensor:
+        logits: torch.Tensor = model(input_ids=tokens, attention_mask=mask).logits[rows, columns]
+        return logits
+
+    worst = _fit(
+        model, lambda: nn.functional.cross_entropy(answers(), wanted), lambda: _worst(answers(), wanted), good=GOOD_MARGIN
+    )
+    if worst < MARGIN:
+        raise ZooError(
+            f"the twin of {name!r} cannot fill in its masked tokens: after {MAX_STEPS} steps the smallest top-2 margin is "
+            f"{worst:.2f}, and {MARGIN} is needed. Give its Twin(...) more hidden_size or layers, or shorter prompts."
+        )
+    return worst
+
+
+def train_classifier(model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor, *, name: str) -> float:
+    """Train an image classifier in place until it tells its images apart. Its batch norm is left with the statistics of these
+    images, as that of a published model is with those of its own.
+
+    Args:
+        pixel_values: [n, channels, height, width].
+        labels: [n] int64.
+
+    Returns:
+        The smallest top-2 margin over all images, in logits.
+
+    Raises:
+        ZooError: the margin stayed below ``MARGIN``.
+    """
+
+    def answers() -> torch.Tensor:
+        logits: torch.Tensor = model(pixel_values=pixel_values).logits
+        return logits
+
+    def margin() -> float:
+        _calibrate(model, answers)
+        return _worst(answers(), labels)
+
+    worst = _fit(model, lambda: nn.functional.cross_entropy(answers(), labels), margin, good=GOOD_MARGIN)
+    if worst < MARGIN:
+        raise ZooError(
+            f"the twin of {name!r} cannot tell its images apart: after {MAX_STEPS} steps the smallest top-2 margin is "
+            f"{worst:.2f}, and {MARGIN} is needed. Give its Twin(...) more width or a larger image_size."
+        )
+    return worst
+
+
+@torch.no_grad()
+def _calibrate(model: nn.Module, run: Callable[[], object]) -> None:
+    """Give batch norm the statistics of what ``run`` feeds; the model is left in evaluation mode."""
+    norms = _batch_norms(model)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the average of what is fed, not a moving one
+        norm.train()
+    if norms:
+        run()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def _batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+@torch.no_grad()
+def _worst(logits: torch.Tensor, targets: torch.Tensor) -> float:
+    """The smallest margin: the target's logit less the largest other one; logits [n, classes], targets [n]."""
+    chosen = logits.gather(1, targets[:, None])[:, 0]
+    return float((chosen - logits.scatter(1, targets[:, None], float("-inf")).amax(1)).min())
+
+
+def embed(model: nn.Module, texts: Sequence[Sequence[int]], *, pooling: str) -> torch.Tensor:
+    """[texts, hidden]: the mean of the hidden states of each text's tokens, or the last one's, of length one."""
+    states = [model(torch.tensor([list(text)])).last_hidden_state[0] for text in texts]
+    pooled = [each.mean(0) if pooling == "mean" else each[-1] for each in states]
+    return nn.functional.normalize(torch.stack(pooled), dim=-1)
 
 
 def train_embeddings(
-    model: nn.Module, questions: Sequence[Sequence[int]], passages: Sequence[Sequence[int]], *, name: str
+    model: nn.Module, questions: Sequence[Sequence[int]], passages: Sequence[Sequence[int]], *, pooling: str, name: str
 ) -> float:
     """Train a model without an output layer in place until each question lies nearest to its own passage.
 
     Args:
         questions: Token ids of each.
         passages: Token ids of what answers each.
+        pooling: As for ``embed``.
 
     Returns:
         The smallest margin: the cosine with the right passage less the largest with a wrong one.
@@ -101,7 +213,7 @@ def train_embeddings(
     own = torch.arange(len(questions))
 
     def similarities() -> torch.Tensor:
-        return embed(model, questions) @ embed(model, passages).T
+        return embed(model, questions, pooling=pooling) @ embed(model, passages, pooling=pooling).T
 
     def loss() -> torch.Tensor:
         scores = similarities() / TEMPERATURE
@@ -129,7 +241,10 @@ def _fit(model: nn.Module, loss: Callable[[], torch.Tensor], margin: Callable[[]
         optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
         worst = float("-inf")
         for step in range(1, MAX_STEPS + 1):
-            model.train()
+            # Without dropout: a twin learns by heart.
+            model.eval()
+            for norm in _batch_norms(model):
+                norm.train()
             optimiser.zero_grad()
             loss().backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)

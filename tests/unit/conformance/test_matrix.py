@@ -16,7 +16,7 @@ from zoo.models.mamba import MAMBA_130M
 from zoo.models.qwen3 import QWEN3_0_6B
 from zoo.models.smollm2 import SMOLLM2_135M
 
-IDS = CORE["text-generation"]
+IDS = CORE[matrix.DECODER]
 MODELS = tuple(registry.models().values())
 COMBINED = tuple(
     dict.fromkeys(
@@ -108,7 +108,7 @@ def test_cells_are_ordered_by_model_then_configuration():
 
 
 def test_a_configuration_that_is_asked_for_is_found_in_any_tier():
-    (only,) = set(NIGHTLY["text-generation"][:1])
+    (only,) = set(NIGHTLY[matrix.DECODER][:1])
     assert [cell.configuration for cell in matrix.cells((QWEN3_0_6B,), (only,))] == [only]
     assert only not in matrix.configurations(QWEN3_0_6B, "smoke")
 

@@ -8,8 +8,9 @@ import torch
 from conformance.sessions import SessionError
 from conformance.sessions.eager import EagerSession, baseline
 from conformance.sessions.eager_cache import round_to_8_bits
-from conformance.sessions.executorch import ExecuTorchSession, check_file
+from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.module import ModuleSession
+from conformance.sessions.program import check_file
 from exporters import ExportConfig
 from exporters.artifact import ACCOUNT, HEADER_BYTES, Artifact, ProgramParts, program_file, program_parts
 from exporters.pipeline import load_model, register_operators

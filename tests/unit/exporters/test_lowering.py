@@ -36,7 +36,7 @@ def traced_module(module, *inputs, dynamic_shapes=None):
 
 def representatives():
     """SmolLM2, under the configurations that every model is run under and some that round and forget."""
-    ids = (*matrix.CORE["text-generation"], "xnnpack-fp32-sdpa-kv8-sink4w28", "xnnpack-fp32-4w-static")
+    ids = (*matrix.CORE[matrix.DECODER], "xnnpack-fp32-sdpa-kv8-sink4w28", "xnnpack-fp32-4w-static")
     return matrix.cells((registry.get("smollm2-135m"),), ids)
 
 

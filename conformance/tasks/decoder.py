@@ -13,19 +13,17 @@ import torch
 from torch import Tensor
 
 from conformance import latency
-from conformance.artifacts import cached_export
 from conformance.compare.cache_state import another, check_cache_state, fill
-from conformance.compare.contract import check_contract, special_tokens
+from conformance.compare.contract import causal_signature, check_contract, special_tokens
 from conformance.compare.tolerance import Tolerance, tolerance
 from conformance.generate import Generation
-from conformance.record import Check, Record, StageRecord
+from conformance.record import Check, Record
 from conformance.sessions.eager import EagerSession, baseline
 from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.protocol import GenerationSession
+from conformance.tasks import Runner, stages
 from conformance.trail import CellRequest, Trail
 from exporters.config import ExportConfig
-from exporters.pipeline import torch_dtype
-from zoo.checkpoints import resolve
 from zoo.errors import ZooError
 from zoo.model import Model
 
@@ -108,23 +106,19 @@ class Task:
     """Adds the task's checks to the record."""
 
 
-def run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Record) -> None:
+def runner(task: Task) -> Runner:
+    """Runs a cell of the task."""
+    return functools.partial(_run, task)
+
+
+def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Record) -> None:
     """Fill in ``record``; raises whatever ends the cell early."""
     from transformers import AutoTokenizer
 
-    from exporters.pipeline import load_model
-
-    torch.set_num_threads(request.threads)
-    with trail.stage("resolve"):
-        checkpoint = resolve(model, request.scale)
-        if request.scale == "hub":
-            record.revision = checkpoint.name  # a snapshot is named by its commit, whether the row pins one or not
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
+    checkpoint = stages.resolved(model, request, trail, record)
     with trail.stage("baseline"):
-        eager_model = load_model(checkpoint, task=model.task)
-        found_type = eager_model.config.model_type
-        if found_type != model.twin.model_type:
-            raise ZooError(f"the checkpoint {checkpoint} is a {found_type}, and {model.name} is a {model.twin.model_type}.")
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
+        eager_model = stages.loaded(model, checkpoint)
         length = _max_seq_len(model, request, checkpoint, eager_model)
         reference = task.reference(model, request, checkpoint, tokenizer, eager_model, length)
         config = ExportConfig.from_id(request.configuration, max_seq_len=reference.max_seq_len)
@@ -139,31 +133,17 @@ def run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Re
             expected = _answers(task, rounding, reference, eos, guess=True)
     record.max_seq_len = reference.max_seq_len
     record.sliding_window = window = _window(eager_model)
-    trail.begin("quantize")
-    artifact, cached = cached_export(
-        checkpoint, config, task=model.task, stock_lowering=request.stock_lowering, on_stage=trail.note
-    )
+    artifact = stages.exported(checkpoint, config, model, request, trail, record)
     account = artifact.account
-    for stage in account.stages if cached else ():
-        trail.end(StageRecord(**stage.model_dump(), cached=True))
-    record.file_bytes, record.file_sha256 = account.file.bytes, account.file.sha256
-    record.delegated_share = account.delegation.share
-    record.quantization, record.cache = account.quantization, account.cache
-    record.checks["export"] = Check(
-        status="pass",
-        message=f"{account.file.bytes} bytes, {account.delegation.share:.0%} of the operators delegated",
-        metrics={"bytes": account.file.bytes, "delegates": account.delegation.delegates},
-    )
     opener = functools.partial(ExecuTorchSession, artifact.program, expected=account.file, threads=request.threads)
     with trail.stage("open"):
         session = opener()
         record.checks["contract"] = check_contract(
             model,
-            eager_model.config,
-            getattr(eager_model, "generation_config", None),
             artifact,
             session,
-            unquantized_bytes=_weight_bytes(eager_model, config),
+            causal_signature(model, eager_model.config, getattr(eager_model, "generation_config", None), artifact),
+            unquantized_bytes=stages.weight_bytes(eager_model, config),
         )
     with trail.stage("run"):
         found = _answers(task, session, reference, eos, guess=False)
@@ -181,9 +161,7 @@ def run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Re
     with trail.stage("compare"):
         record.checks["cache_state"] = cache_state
         task.judge(Judgement(model, config, limits, fp32, expected, found, trained, tokenizer), record)
-        if empty is not None:
-            for name in record.checks.keys() - {"export", "contract"}:
-                record.checks[name] = Check(status="inconclusive", message=f"proves nothing: {empty}")
+        stages.call_off(record, empty)
     with trail.stage("measure"):
         record.latency = _latency(opener, eager, session, reference, request, checkpoint, model.task)
         ratio = record.latency["executorch"]["decode_speedup"]
@@ -257,11 +235,3 @@ def _window(model: Any) -> int | None:
         layer.sliding_window for layer in DynamicCache(config=model.config).layers if getattr(layer, "is_sliding", False)
     ]
     return min(windows, default=None)
-
-
-def _weight_bytes(model: Any, config: ExportConfig) -> int:
-    """Bytes of the linear, expert and embedding weights in the configuration's dtype, a tied weight counted once."""
-    weights = {id(parameter): parameter.numel() for parameter in model.parameters() if parameter.dim() in (2, 3)}
-    size: int = torch_dtype(config.dtype).itemsize
-    total: int = size * sum(weights.values())
-    return total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance import decoder
 from conformance.compare.degeneracy import vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tokens import TokenComparison, compare_tokens, judge_tokens
 from conformance.compare.tolerance import MAX_ABS_ERROR
-from conformance.decoder import Answers, Judgement, Reference, Task, eos_ids
 from conformance.generate import Generation, generate
 from conformance.record import Check, GenerationRecord, Record
 from conformance.sessions.eager import EagerSession
 from conformance.sessions.protocol import GenerationSession
+from conformance.tasks.decoder import Answers, Judgement, Reference, Task, eos_ids
 from conformance.trail import CellRequest
 from zoo.model import Model
 
@@ -120,5 +118,3 @@ TASK = Task(
     vacuous=lambda fp32: vacuous(fp32.logits, fp32.generations),
     judge=_judge,
 )
-run = functools.partial(decoder.run, TASK)
-"""Runs a cell of the task."""

@@ -1,9 +1,9 @@
-"""The task ``feature-extraction``: a text becomes the hidden state of its last token, and a question lies next to its
-answer."""
+"""The task ``feature-extraction``: a text becomes one vector, of a decoder the hidden state of its last token, of an encoder
+the mean over its tokens; and a question lies next to its answer."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance import decoder
 from conformance.compare.degeneracy import vacuous
 from conformance.compare.logits import LogitsComparison, compare_logits
 from conformance.compare.tolerance import MAX_ABS_ERROR, Tolerance
-from conformance.decoder import Answers, Judgement, Reference, Task
 from conformance.generate import Generation
 from conformance.record import Check, Record
 from conformance.sessions.protocol import GenerationSession
+from conformance.tasks import one_pass
+from conformance.tasks.decoder import Judgement, Reference, Task
+from conformance.tasks.fill_mask import longest, text_inputs, text_signature
+from conformance.tasks.one_pass import Examples
 from conformance.trail import CellRequest
+from exporters.config import ExportConfig
 from zoo.model import Model
 from zoo.twins import texts
 
@@ -30,16 +33,11 @@ SIMILARITY_FP32 = 0.9
 
 
 def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: Any, eager: Any, max_seq_len: int) -> Reference:
-    """Questions and the passages that answer them, each ended by the token that ends a text, as the published models have
-    it."""
-
-    def ids(text: str) -> tuple[int, ...]:
-        return (*tokenizer(text)["input_ids"][: max_seq_len - 1], tokenizer.eos_token_id)
-
-    pairs = texts.pairs(model)
+    """Questions and the passages that answer them."""
+    questions, passages = zip(*texts.embedded(model, tokenizer, max_seq_len), strict=True)
     return Reference(
-        prompts=tuple(ids(question) for question, _ in pairs),
-        sequences=tuple(ids(passage) for _, passage in pairs),
+        prompts=tuple(tuple(ids) for ids in questions),
+        sequences=tuple(tuple(ids) for ids in passages),
         max_seq_len=max_seq_len,
     )
 
@@ -55,9 +53,15 @@ def _answers(
     return (), tuple(states)
 
 
-def embeddings(answers: Answers) -> Tensor:
-    """[questions and passages, hidden]: the last token's hidden states, of length one."""
-    return torch.nn.functional.normalize(torch.stack([states[-1] for states in answers.logits]), dim=-1)
+def embeddings(states: Sequence[Tensor], pooling: str) -> Tensor:
+    """[questions and passages, hidden], of length one.
+
+    Args:
+        states: Hidden states of each text: [n, hidden].
+        pooling: ``mean`` over the tokens, or the ``last`` one's.
+    """
+    pooled = [each.mean(0) if pooling == texts.MEAN else each[-1] for each in states]
+    return torch.nn.functional.normalize(torch.stack(pooled), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -113,19 +117,54 @@ def judge_retrieval(found: Retrieval, *, least: float, judged: bool, trained: bo
 
 
 def _judge(judgement: Judgement, record: Record) -> None:
-    expected, found = judgement.expected, judgement.found
-    states = compare_logits(torch.cat(expected.logits), torch.cat(found.logits))
-    record.checks["hidden_states"] = judge_states(states, judgement.tolerance)
-    ours = embeddings(found)
-    trained = judgement.trained
-    retrieval = compare_embeddings(embeddings(expected), ours)
+    answers = judgement.expected.logits, judgement.found.logits, judgement.fp32.logits
+    judged = judgement.trained and judgement.config.attention_sink is None
+    _judge_all(*answers, texts.LAST, judgement.config, judgement.tolerance, record, trained=judgement.trained, judged=judged)
+
+
+def _judge_all(
+    expected: Sequence[Tensor],
+    found: Sequence[Tensor],
+    fp32: Sequence[Tensor],
+    pooling: str,
+    config: ExportConfig,
+    limits: Tolerance,
+    record: Record,
+    *,
+    trained: bool,
+    judged: bool,
+) -> None:
+    record.checks["hidden_states"] = judge_states(compare_logits(torch.cat(list(expected)), torch.cat(list(found))), limits)
+    theirs, ours, exact = (embeddings(states, pooling) for states in (expected, found, fp32))
+    retrieval = compare_embeddings(theirs, ours)
     record.checks["retrieval"] = judge_retrieval(retrieval, least=SIMILARITY, judged=True, trained=trained)
-    if judgement.config.reduces:
-        judged = trained and judgement.config.attention_sink is None
-        against = compare_embeddings(embeddings(judgement.fp32), ours)
+    if config.reduces:
+        against = compare_embeddings(exact, ours)
         record.checks["quality"] = judge_retrieval(against, least=SIMILARITY_FP32, judged=judged, trained=judged)
 
 
+def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) -> Examples:
+    """Questions, then the passages that answer them."""
+    from transformers import AutoTokenizer
+
+    coder = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
+    length = longest(model, request, checkpoint, eager)
+    questions, passages = zip(*texts.embedded(model, coder, length), strict=True)
+    inputs = tuple(text_inputs(ids) for ids in (*questions, *passages))
+    return Examples(inputs=inputs, targets=(None,) * len(inputs), max_seq_len=length)
+
+
+def _judge_encoder(judgement: one_pass.Judgement, record: Record) -> None:
+    answers = judgement.expected, judgement.found, judgement.fp32
+    trained = judgement.trained
+    _judge_all(*answers, texts.MEAN, judgement.config, judgement.tolerance, record, trained=trained, judged=trained)
+
+
 TASK = Task(reference=_reference, answers=_answers, vacuous=lambda fp32: vacuous(fp32.logits, None), judge=_judge)
-run = functools.partial(decoder.run, TASK)
-"""Runs a cell of the task."""
+"""Of decoders."""
+ENCODER = one_pass.Task(
+    examples=_examples,
+    signature=lambda configuration, artifact: text_signature(configuration, artifact, configuration.hidden_size),
+    vacuous=lambda examples, answers: vacuous(answers, None),
+    judge=_judge_encoder,
+)

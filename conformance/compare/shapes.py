@@ -1,0 +1,110 @@
+"""Models of one pass: however long a text is and however it is padded, the answer is eager PyTorch's, and no call leaves
+anything behind for the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from conformance.compare.tolerance import MAX_ABS_ERROR, Tolerance
+from conformance.record import Check
+from conformance.sessions.protocol import InferenceSession, SessionError
+
+EVERY_LENGTH = 64
+"""Programs that take up to so many tokens are given texts of every length; longer ones those at the boundaries."""
+
+
+def check_shapes(
+    session: InferenceSession,
+    baseline: InferenceSession,
+    inputs: Sequence[Mapping[str, Tensor]],
+    max_seq_len: int | None,
+    tolerance: Tolerance,
+) -> Check:
+    """Feed texts of every length, with padding and without, or an image twice, and then something too large.
+
+    Args:
+        session: The program's.
+        baseline: Eager PyTorch, which rounds as the program does.
+        inputs: Those of the examples.
+        max_seq_len: Tokens a program takes; ``None`` for images.
+        tolerance: The configuration's.
+    """
+    ways = _texts(inputs, max_seq_len) if max_seq_len is not None else _images(inputs)
+    wrong: list[str] = []
+    worst_error = worst_relative = 0.0
+    for name, each, real in ways:
+        expected, found = (asked.infer(each)[:real].clone() for asked in (baseline, session))
+        difference = (found - expected).double()
+        error = float(difference.abs().max())
+        relative = float((difference.norm(dim=1) / expected.double().norm(dim=1).clamp_min(1e-30)).max())
+        good = error <= MAX_ABS_ERROR if tolerance.relative is None else relative <= tolerance.relative
+        if not good:  # not a number is wrong, too
+            wrong.append(f"{name}: max abs error {error:.2e}, relative {relative:.2e}")
+        worst_error, worst_relative = max(worst_error, error), max(worst_relative, relative)
+    refusal = _refusal(session, _too_large(inputs[0], max_seq_len))
+    told = wrong[:3] + ([f"{len(wrong) - 3} more"] if len(wrong) > 3 else [])
+    if refusal is None:
+        told.insert(0, f"{'a text' if max_seq_len else 'an image'} that is too large was accepted")
+    closeness = (
+        f"max abs error {worst_error:.2e} (at most {MAX_ABS_ERROR:.0e})"
+        if tolerance.relative is None
+        else f"relative error {worst_relative:.2e} (at most {tolerance.relative})"
+    )
+    return Check(
+        status="fail" if told else "pass",
+        message="; ".join(told) or f"{len(ways)} inputs are answered as eager PyTorch does: {closeness}",
+        metrics={"ways": len(ways), "max_abs_error": worst_error, "relative_error": worst_relative, "refusal": refusal},
+    )
+
+
+Way = tuple[str, Mapping[str, Tensor], int]
+"""What it is, the inputs, and how many rows of the answer are not padding."""
+
+
+def _texts(inputs: Sequence[Mapping[str, Tensor]], max_seq_len: int) -> list[Way]:
+    tokens = torch.cat([each["input_ids"] for each in inputs], dim=1)
+    tokens = tokens.repeat(1, -(-max_seq_len // tokens.shape[1]))[:, :max_seq_len]
+    lengths = {1, 2, 3, max_seq_len // 2, max_seq_len - 1, max_seq_len}
+    if max_seq_len <= EVERY_LENGTH:
+        lengths = set(range(1, max_seq_len + 1))
+    ways: list[Way] = []
+    for length in sorted(lengths):
+        ids = tokens[:, :length]
+        ways.append((f"{length} tokens", {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, length))
+    real = max(1, max_seq_len // 3)
+    for length in (real + 1, max_seq_len):
+        # What is under the padding is never seen: other tokens there must not change the answer.
+        mask = torch.zeros(1, length, dtype=torch.long)
+        mask[:, :real] = 1
+        ways.append((f"{real} tokens padded to {length}", {"input_ids": tokens[:, :length], "attention_mask": mask}, real))
+    return [*ways, ways[0]]
+
+
+def _images(inputs: Sequence[Mapping[str, Tensor]]) -> list[Way]:
+    first, last = inputs[0], inputs[-1]
+    blank = {name: torch.zeros_like(value) for name, value in first.items()}
+    return [
+        ("an image", first, 1),
+        ("another image", last, 1),
+        ("a blank image", blank, 1),
+        ("the first image again", first, 1),
+    ]
+
+
+def _too_large(inputs: Mapping[str, Tensor], max_seq_len: int | None) -> Mapping[str, Tensor]:
+    if max_seq_len is None:
+        return {name: torch.cat([value, value[:, :, -1:]], dim=2) for name, value in inputs.items()}
+    ids = inputs["input_ids"][:, :1].repeat(1, max_seq_len + 1)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def _refusal(session: InferenceSession, inputs: Mapping[str, Tensor]) -> str | None:
+    """The session's message; ``None`` if it took the inputs."""
+    try:
+        session.infer(inputs)
+    except SessionError as error:
+        return str(error)
+    return None

@@ -1,0 +1,158 @@
+"""Programs in the ExecuTorch runtime: files that are checked before they are opened, and calls that never end the process
+silently."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from conformance.sessions.protocol import SessionError
+from conformance.sessions.stderr import CapturedStderr, error_lines
+from exporters.artifact import (
+    ACCOUNT,
+    HEADER_BYTES,
+    Account,
+    Artifact,
+    ProgramFile,
+    check_program,
+    program_parts,
+)
+from exporters.errors import ExportError
+
+_MAGIC = b"ET12"
+
+
+def check_file(path: Path, expected: ProgramFile | None = None) -> None:
+    """Refuse a file that the runtime would answer wrongly or die of.
+
+    Against an account the checksum decides. Without one the file is opened in a process of its own first, because the
+    runtime aborts on most damaged programs (executorch 1.4.1, at either verification level).
+
+    Raises:
+        SessionError: the file is missing, damaged, or no program at all.
+    """
+    if expected is not None:
+        try:
+            check_program(path, expected)
+        except ExportError as error:
+            raise SessionError(str(error)) from error
+        return
+    if not path.is_file():
+        raise SessionError(f"{path} does not exist. 'zoo export' makes a .pte.")
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+    if len(head) < HEADER_BYTES or head[4:8] != _MAGIC:
+        raise SessionError(f"{path} is no ExecuTorch program: it does not begin like one. Export it again with 'zoo export'.")
+    needed = program_parts(head).total
+    if path.stat().st_size < needed:
+        raise SessionError(f"{path} has {path.stat().st_size} bytes of the {needed} it states: it was truncated.")
+    probe = subprocess.run(
+        [sys.executable, "-m", "conformance.sessions.probe", os.fspath(path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        timeout=600,
+        check=False,
+    )
+    if probe.returncode:
+        died = f"the runtime died of it (signal {-probe.returncode})" if probe.returncode < 0 else "the runtime refuses it"
+        reason = "; ".join(error_lines(probe.stderr.decode(errors="replace"))[-2:])
+        raise SessionError(f"{path} cannot be opened: {died}. {reason}")
+
+
+def set_threads(threads: int) -> None:
+    """Load the runtime with its custom and quantized kernels, and give its pool ``threads`` threads.
+
+    Without these imports ``load_method`` misses operators (0x14); executorch 1.4.1.
+    """
+    import executorch.extension.llm.custom_ops.custom_ops
+    import executorch.kernels.quantized  # noqa: F401
+    from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count, _unsafe_reset_threadpool
+
+    if _threadpool_get_thread_count() != threads:
+        _unsafe_reset_threadpool(threads)
+
+
+class Program:
+    """A ``.pte`` with one method ``forward``.
+
+    Args:
+        path: The ``.pte``.
+        expected: Its size and checksum; read from an ``export.json`` beside it if there is one.
+        threads: Threads of the runtime's pool, which the whole process shares.
+        verify: Check the file first. Only for a file that was checked just before, where loading is timed.
+
+    Raises:
+        SessionError: the file is missing or damaged, or it has no ``forward``.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
+    ) -> None:
+        self.path = Path(path)
+        if expected is None and (self.path.parent / ACCOUNT).is_file():
+            account = _account(self.path.parent)
+            expected = account.file if account.file.name == self.path.name else None
+        if verify:
+            check_file(self.path, expected)
+        self._stderr = CapturedStderr()
+        with self._stderr:
+            set_threads(threads)
+        from executorch.runtime import Runtime, Verification
+
+        began = time.perf_counter()
+        self._program: Any = self._guard(
+            "open", lambda: Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
+        )
+        self.methods: frozenset[str] = frozenset(self._program.method_names)
+        if "forward" not in self.methods:
+            raise SessionError(f"{self.path} has no method 'forward'; it has {', '.join(sorted(self.methods))}.")
+        self._forward: Any = self._guard("load", lambda: self._program.load_method("forward"))
+        self.load_seconds = time.perf_counter() - began
+
+    def constant(self, name: str, default: Any = None) -> Any:
+        """The value of a constant method; a list if it has several.
+
+        Raises:
+            SessionError: the program has no such method and there is no default.
+        """
+        if name not in self.methods:
+            if default is None:
+                raise SessionError(f"{self.path} has no constant method {name!r}, which its use needs.")
+            return default
+        values = self._guard(name, lambda: self._program.load_method(name).execute([]))
+        return values[0] if len(values) == 1 and name != "get_eos_ids" else list(values)
+
+    @property
+    def method_meta(self) -> Any:
+        """ExecuTorch's ``MethodMeta`` of ``forward``."""
+        return self._forward.metadata
+
+    def execute(self, *inputs: Tensor) -> Tensor:
+        """The first output of ``forward``.
+
+        Raises:
+            SessionError: the runtime refuses the call; its reason is in the message.
+        """
+        first: Tensor = self._guard("forward", lambda: self._forward.execute(list(inputs)))[0]
+        return first
+
+    def _guard(self, action: str, call: Any) -> Any:
+        try:
+            with self._stderr:
+                return call()
+        except RuntimeError as error:
+            reason = "; ".join(self._stderr.take()[-3:])
+            raise SessionError(f"{self.path}: {action} failed: {error}. {reason}".rstrip(". ") + ".") from error
+
+
+def _account(directory: Path) -> Account:
+    try:
+        return Artifact.load(directory).account
+    except ExportError as error:
+        raise SessionError(str(error)) from error

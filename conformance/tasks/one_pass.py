@@ -1,0 +1,135 @@
+"""A cell of a model of one pass, without a state between calls: what every task of one goes through, from checkpoint to
+measurement. What a task asks of it and how it judges the answers is a ``Task``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from conformance import latency
+from conformance.compare.contract import Signature, check_contract
+from conformance.compare.shapes import check_shapes
+from conformance.compare.tolerance import Tolerance, tolerance
+from conformance.record import Check, Record
+from conformance.sessions.eager import EagerInference, rounded_model
+from conformance.sessions.executorch import ExecuTorchInference
+from conformance.sessions.protocol import InferenceSession
+from conformance.tasks import Runner, stages
+from conformance.trail import CellRequest, Trail
+from exporters.artifact import Artifact
+from exporters.config import ExportConfig
+from zoo.model import Model
+
+Inputs = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What the sessions are fed."""
+
+    inputs: tuple[Inputs, ...]
+    """The inputs of each example, as ``InferenceSession.infer`` takes them."""
+    targets: tuple[Any, ...]
+    """What the answer to each is judged by; its form is the task's."""
+    max_seq_len: int | None
+    """Tokens of a text at most; ``None`` for images."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a task judges: answers to each example in turn, each as ``InferenceSession.infer`` gives them."""
+
+    examples: Examples
+    config: ExportConfig
+    tolerance: Tolerance
+    fp32: tuple[Tensor, ...]
+    """Of the checkpoint in eager fp32."""
+    expected: tuple[Tensor, ...]
+    """Of the baseline, which rounds as the program does."""
+    found: tuple[Tensor, ...]
+    """Of the program."""
+    trained: bool
+    """Whether the weights mean something."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is particular to a task."""
+
+    examples: Callable[[Model, CellRequest, Path, Any], Examples]
+    """From the model, the request, the checkpoint and the eager model."""
+    signature: Callable[[Any, Artifact], Signature]
+    """What the program must take and answer, from the checkpoint's transformers configuration and the artifact."""
+    vacuous: Callable[[Examples, tuple[Tensor, ...]], str | None]
+    """Why the baseline's answers prove nothing; ``None`` if they do prove something."""
+    judge: Callable[[Judgement, Record], None]
+    """Adds the task's checks to the record."""
+
+
+def runner(task: Task) -> Runner:
+    """Runs a cell of the task."""
+    return functools.partial(_run, task)
+
+
+def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Record) -> None:
+    """Fill in ``record``; raises whatever ends the cell early."""
+    from exporters.pipeline import load_model
+
+    checkpoint = stages.resolved(model, request, trail, record)
+    with trail.stage("baseline"):
+        eager_model = stages.loaded(model, checkpoint)
+        examples = task.examples(model, request, checkpoint, eager_model)
+        config = ExportConfig.from_id(request.configuration, max_seq_len=examples.max_seq_len)
+        eager = EagerInference(eager_model)
+        fp32 = _answers(eager, examples)
+        empty = task.vacuous(examples, fp32)
+        rounding = eager
+        if config.reduces:
+            rounding = EagerInference(rounded_model(checkpoint, config, task=model.task))
+        expected = _answers(rounding, examples) if config.reduces else fp32
+    record.max_seq_len = examples.max_seq_len
+    artifact = stages.exported(checkpoint, config, model, request, trail, record)
+    account = artifact.account
+    opener = functools.partial(ExecuTorchInference, artifact.program, expected=account.file, threads=request.threads)
+    with trail.stage("open"):
+        session = opener()
+        record.checks["contract"] = check_contract(
+            model,
+            artifact,
+            session,
+            task.signature(eager_model.config, artifact),
+            unquantized_bytes=stages.weight_bytes(eager_model, config),
+        )
+    limits = tolerance(config)
+    with trail.stage("run"):
+        found = _answers(session, examples)
+        shapes = check_shapes(session, rounding, examples.inputs, examples.max_seq_len, limits)
+    with trail.stage("compare"):
+        record.checks["shapes"] = shapes
+        task.judge(Judgement(examples, config, limits, fp32, expected, found, request.scale != "full"), record)
+        stages.call_off(record, empty)
+    with trail.stage("measure"):
+        measured = latency.measure_inference({"eager": eager, "executorch": session}, examples.inputs[0])
+        measured["threads"] = request.threads
+        loads: dict[str, Callable[[], object]] = {
+            "eager": lambda: load_model(checkpoint, task=model.task),
+            "executorch": functools.partial(opener, verify=False),
+        }
+        for name, figures in latency.measure_loads(loads).items():
+            measured[name] |= figures
+        record.latency = measured
+        program = measured["executorch"]
+        record.checks["latency"] = Check(
+            status="pass",
+            message=f"{program['infer_ms']:.2f} ms a call, {program['infer_speedup']:.2f} times as fast as eager; recorded, "
+            "not judged",
+        )
+
+
+def _answers(session: InferenceSession, examples: Examples) -> tuple[Tensor, ...]:
+    return tuple(session.infer(inputs).clone() for inputs in examples.inputs)

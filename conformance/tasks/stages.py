@@ -1,0 +1,79 @@
+"""The stages that the cells of every task go through alike: a checkpoint is loaded, exported and opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conformance.artifacts import cached_export
+from conformance.record import Check, Record, StageRecord
+from conformance.trail import CellRequest, Trail
+from exporters.artifact import Artifact
+from exporters.config import ExportConfig
+from exporters.pipeline import load_model, torch_dtype
+from zoo.checkpoints import resolve
+from zoo.errors import ZooError
+from zoo.model import Model
+
+
+def resolved(model: Model, request: CellRequest, trail: Trail, record: Record) -> Path:
+    """The stage ``resolve``: the cell's checkpoint directory."""
+    torch.set_num_threads(request.threads)
+    with trail.stage("resolve"):
+        checkpoint = resolve(model, request.scale)
+        if request.scale == "hub":
+            record.revision = checkpoint.name  # a snapshot is named by its commit, whether the row pins one or not
+    return checkpoint
+
+
+def loaded(model: Model, checkpoint: Path) -> Any:
+    """The checkpoint in eager PyTorch, in fp32.
+
+    Raises:
+        ExportError: it cannot be loaded.
+        ZooError: it is of another architecture than the row.
+    """
+    eager = load_model(checkpoint, task=model.task)
+    found = eager.config.model_type
+    if found != model.twin.model_type:
+        raise ZooError(f"the checkpoint {checkpoint} is a {found}, and {model.name} is a {model.twin.model_type}.")
+    return eager
+
+
+def exported(
+    checkpoint: Path, config: ExportConfig, model: Model, request: CellRequest, trail: Trail, record: Record
+) -> Artifact:
+    """The stages from ``quantize`` to ``emit``, now or when the artifact was made, and what they found."""
+    trail.begin("quantize")
+    artifact, cached = cached_export(
+        checkpoint, config, task=model.task, stock_lowering=request.stock_lowering, on_stage=trail.note
+    )
+    account = artifact.account
+    for stage in account.stages if cached else ():
+        trail.end(StageRecord(**stage.model_dump(), cached=True))
+    record.file_bytes, record.file_sha256 = account.file.bytes, account.file.sha256
+    record.delegated_share = account.delegation.share
+    record.quantization, record.cache = account.quantization, account.cache
+    record.checks["export"] = Check(
+        status="pass",
+        message=f"{account.file.bytes} bytes, {account.delegation.share:.0%} of the operators delegated",
+        metrics={"bytes": account.file.bytes, "delegates": account.delegation.delegates},
+    )
+    return artifact
+
+
+def weight_bytes(model: Any, config: ExportConfig) -> int:
+    """Bytes of the linear, expert and embedding weights in the configuration's dtype, a tied weight counted once."""
+    weights = {id(parameter): parameter.numel() for parameter in model.parameters() if parameter.dim() in (2, 3)}
+    size: int = torch_dtype(config.dtype).itemsize
+    total: int = size * sum(weights.values())
+    return total
+
+
+def call_off(record: Record, why: str | None) -> None:
+    """Where the baseline proves nothing, no check of what the program computes does."""
+    if why is not None:
+        for name in record.checks.keys() - {"export", "contract"}:
+            record.checks[name] = Check(status="inconclusive", message=f"proves nothing: {why}")
