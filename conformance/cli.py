@@ -55,6 +55,10 @@ WIDEST = 6
 Names = Annotated[list[str] | None, typer.Argument(help="Models or families; all of them when none is given.")]
 Scale = Annotated[str, typer.Option(help=f"Where weights come from: {', '.join(SCALES)}, or a checkpoint directory.")]
 Tier = Annotated[str, typer.Option(help=f"Which configurations of a model: {', '.join(matrix.TIERS)}.")]
+Exported = Annotated[Path, typer.Argument(help="A directory that 'zoo export' wrote, or a .pte.")]
+TokenizerPlace = Annotated[Path | None, typer.Option(help="Directory with tokenizer.json (default: where the .pte lies).")]
+Threads = Annotated[int, typer.Option(min=1, max=256, help="Threads of the runtime.")]
+Best = Annotated[int, typer.Option(min=1, help="How many answers to show.")]
 Stock = Annotated[
     bool,
     typer.Option(
@@ -86,7 +90,8 @@ def show(name: Annotated[str, typer.Argument(help="A model's name.")]) -> None:
     """Show all that the registry knows of one model."""
     row = registry.get(name)
     table = Table(box=None, show_header=False, pad_edge=False)
-    twin = {"model_type": row.twin.model_type, "max_seq_len": row.twin.max_seq_len, **row.twin.config}
+    size = {"max_seq_len": row.twin.max_seq_len} if row.twin.image_size is None else {"image_size": row.twin.image_size}
+    twin = {"model_type": row.twin.model_type, **size, **row.twin.config}
     source = "none" if row.hub_id is None else f"{row.hub_id} ({row.revision or 'unpinned'})"
     for label, value in (
         ("model", row.name),
@@ -258,7 +263,8 @@ def _summary(records: Sequence[Record], cells: Sequence[Cell]) -> Table:
 def _summary_cell(record: Record | None) -> Text:
     if record is None:
         return Text("–")
-    ratio = record.latency.get("executorch", {}).get("decode_speedup")
+    program = record.latency.get("executorch", {})
+    ratio = program.get("decode_speedup", program.get("infer_speedup"))
     speed = f" {ratio:.1f}x" if ratio is not None and record.status == "pass" else ""
     return Text(f"{record.status.replace('_', ' ')}{speed}", style=_style(record.status))
 
@@ -343,8 +349,15 @@ def export(
         int | None,
         typer.Option("--max_seq_len", "--max-seq-len", help="Positions of the cache (default: the context, at most 2048)."),
     ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option("--image_size", "--image-size", help="Height and width of images (default: what the checkpoint names)."),
+    ] = None,
     disable_dynamic_shapes: Annotated[
-        bool, typer.Option("--disable_dynamic_shapes", "--disable-dynamic-shapes", help="One token a call.")
+        bool,
+        typer.Option(
+            "--disable_dynamic_shapes", "--disable-dynamic-shapes", help="One token a call; an encoder: texts of full length."
+        ),
     ] = False,
     scale: Scale = "twin",
     revision: Annotated[str | None, typer.Option(help="Commit or branch of a hub id.")] = None,
@@ -374,6 +387,7 @@ def export(
         allow_skipped_layers=allow_skipped_layers,
         dynamic_shapes=not disable_dynamic_shapes,
         max_seq_len=max_seq_len,
+        image_size=image_size,
     )
     row = registry.models().get(model)
     task = task or (row.task if row is not None else "text-generation")
@@ -414,7 +428,7 @@ def export(
             raise ConformanceError(
                 f"the export failed at stage {stage}: {type(error).__name__}: {reason} 'zoo run' records such a failure whole."
             ) from error
-        shipping.copy_tokenizer(checkpoint, output_dir)
+        shipping.copy_companions(checkpoint, output_dir)
     for skipped in artifact.account.quantization["skipped"]:
         err.print(Text(f"not quantized: {skipped['name']}: {skipped['reason']}"), style="yellow")
     stages = ", ".join(f"{done.name} {done.seconds:.1f} s" for done in artifact.account.stages)
@@ -435,22 +449,20 @@ def export(
 
 @app.command()
 def generate(
-    artifact: Annotated[Path, typer.Argument(help="A directory that 'zoo export' wrote, or a .pte.")],
+    artifact: Exported,
     prompt: Annotated[str, typer.Option(help="What to continue.")],
-    tokenizer: Annotated[
-        Path | None, typer.Option(help="Directory with tokenizer.json (default: where the .pte lies).")
-    ] = None,
+    tokenizer: TokenizerPlace = None,
     max_new_tokens: Annotated[
         int, typer.Option("--max_new_tokens", "--max-new-tokens", min=1, help="Tokens to choose at most.")
     ] = 64,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the runtime.")] = 1,
+    threads: Threads = 1,
 ) -> None:
     """Continue a prompt greedily with an exported program."""
-    from conformance import shipping
+    from conformance import answering
 
     if not prompt:
         raise ConformanceError("--prompt is empty; give at least one character.")
-    said = shipping.generate_text(
+    said = answering.generate_text(
         artifact,
         prompt,
         tokenizer=tokenizer,
@@ -466,6 +478,42 @@ def generate(
         ),
         style="dim",
     )
+
+
+@app.command("fill-mask")
+def fill_mask(
+    artifact: Exported,
+    text: Annotated[str, typer.Argument(help="A text with [MASK] where something is to be filled in.")],
+    tokenizer: TokenizerPlace = None,
+    best: Best = 5,
+    threads: Threads = 1,
+) -> None:
+    """Fill in the masks of a text with an exported program."""
+    from conformance import answering
+
+    for number, guesses in enumerate(
+        answering.fill_mask(artifact, text, tokenizer=tokenizer, best=best, threads=threads), start=1
+    ):
+        out.print(Text(f"mask {number}"))
+        for guess in guesses:
+            out.print(Text(f"  {guess.probability:6.1%}  {guess.label!r}"))
+
+
+@app.command()
+def classify(
+    artifact: Exported,
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    processor: Annotated[
+        Path | None, typer.Option(help="Directory with preprocessor_config.json (default: where the .pte lies).")
+    ] = None,
+    best: Best = 5,
+    threads: Threads = 1,
+) -> None:
+    """Say what an image shows, with an exported program."""
+    from conformance import answering
+
+    for guess in answering.classify(artifact, image, processor=processor, best=best, threads=threads):
+        out.print(Text(f"{guess.probability:6.1%}  {guess.label}"))
 
 
 @app.command()

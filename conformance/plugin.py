@@ -81,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     config.addinivalue_line("markers", "configurations(*ids): run this test of a model for these configurations only")
     config.addinivalue_line("markers", "tasks(*names): run this test of a model for these tasks only")
+    config.addinivalue_line("markers", "wrappers(*names): run this test of a model for these wrappers only")
     config.addinivalue_line("markers", "reduced: run this test of a model for configurations that round or forget only")
 
 
@@ -142,7 +143,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take out the tests of a model that belong to another task, or to configurations that are not of the tier."""
+    """Take out the tests of a model that belong to another task or wrapper, or to configurations that are not of the tier."""
     elsewhere = [item for item in items if _belongs_elsewhere(item)]
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
@@ -154,11 +155,13 @@ def _belongs_elsewhere(item: pytest.Item) -> bool:
     suite = getattr(item, "cls", None)
     if suite is None or not issubclass(suite, ModelConformance):
         return False
-    tasks = [mark.args for mark in item.iter_markers("tasks")]
+    model = suite.model
+    wanted = [(model.task, mark.args) for mark in item.iter_markers("tasks")]
+    wanted += [(model.wrapper, mark.args) for mark in item.iter_markers("wrappers")]
     params = getattr(getattr(item, "callspec", None), "params", {})
     # pytest gives a test that is parametrized over nothing one item with a placeholder.
     unrun = "configuration" in params and not isinstance(params["configuration"], str)
-    return unrun or any(suite.model.task not in names for names in tasks)
+    return unrun or any(value not in names for value, names in wanted)
 
 
 @pytest.fixture(scope="class")

@@ -1,22 +1,21 @@
-"""What ``zoo export`` and ``zoo generate`` do around the exporter: find the checkpoint, check the program, run it."""
+"""What ``zoo export`` does around the exporter: find the checkpoint, bring along what the program needs, check the program."""
 
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from conformance.errors import ConformanceError
 from conformance.record import Check
-from conformance.sessions.protocol import SessionError
 from exporters.artifact import Artifact
 from zoo import checkpoints, registry
 from zoo.errors import unknown
 
-TOKENIZER_FILES = (
+if TYPE_CHECKING:
+    from torch import Tensor
+
+COMPANIONS = (
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -24,6 +23,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "tokenizer.model",
     "chat_template.jinja",
+    "preprocessor_config.json",
 )
 CHECK_TOKENS = 64
 
@@ -50,9 +50,9 @@ def checkpoint(model: str, *, scale: str = "twin", revision: str | None = None) 
     raise unknown("model", model, registry.models(), hint="A checkpoint directory or a hub id works, too.")
 
 
-def copy_tokenizer(source: Path, target: Path) -> None:
-    """Put the tokenizer and the configuration beside the program, so that the directory is all one needs to run it."""
-    for name in TOKENIZER_FILES:
+def copy_companions(source: Path, target: Path) -> None:
+    """Put the tokenizer or the image processor and the configuration beside the program, so that the directory is all one needs to run it."""
+    for name in COMPANIONS:
         if (source / name).is_file() and source.resolve() != target.resolve():
             shutil.copyfile(source / name, target / name)
 
@@ -74,6 +74,9 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     from conformance.sessions.executorch import ExecuTorchSession
 
     task = artifact.account.task
+    if artifact.account.wrapper != "CausalLMExportableModule":
+        return _check_one_pass(artifact, source)
+    assert artifact.account.max_seq_len is not None
     eager = baseline(source, artifact.config, artifact.account.max_seq_len, task=task)
     reference = source / "reference.json"
     limit = min(CHECK_TOKENS, artifact.account.max_seq_len)
@@ -95,76 +98,27 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     return judge_logits(comparison, tolerance(artifact.config), trained=trained)
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a program said, and how fast."""
+def _check_one_pass(artifact: Artifact, source: Path) -> Check:
+    """As ``check``, of a model of one pass: over ids that do not repeat soon, or over noise. That says nothing of best answers."""
+    from conformance.compare.logits import compare_logits, judge_logits
+    from conformance.compare.tolerance import tolerance
+    from conformance.sessions.eager import EagerInference, rounded_model
+    from conformance.sessions.executorch import ExecuTorchInference
 
-    prompt_tokens: int
-    tokens: int
-    stop: str
-    load_seconds: float
-    first_token_seconds: float
-    tokens_per_second: float
+    model = rounded_model(source, artifact.config, task=artifact.account.task)
+    inputs = _noise(artifact, model.config)
+    expected = EagerInference(model).infer(inputs)
+    found = ExecuTorchInference(artifact.program, expected=artifact.account.file).infer(inputs)
+    return judge_logits(compare_logits(expected, found), tolerance(artifact.config), trained=False)
 
 
-def generate_text(
-    where: Path,
-    prompt: str,
-    *,
-    tokenizer: Path | None,
-    max_new_tokens: int,
-    threads: int,
-    on_text: Callable[[str], None],
-) -> Said:
-    """Continue a prompt greedily and hand out the text as it comes, whole characters only.
+def _noise(artifact: Artifact, configuration: object) -> dict[str, Tensor]:
+    import torch
 
-    Raises:
-        SessionError: the program is missing or damaged, or the prompt does not fit.
-        ConformanceError: there is no tokenizer.
-    """
-    program = where / "model.pte" if where.is_dir() else where
-    if not program.is_file():
-        raise SessionError(f"{program} does not exist. 'zoo export' makes a .pte.")
-    place = tokenizer or program.parent
-    if not (place / "tokenizer.json").is_file():
-        raise ConformanceError(f"{place} has no tokenizer.json; give the checkpoint's directory with --tokenizer.")
-    from transformers import AutoTokenizer
-
-    from conformance.generate import generate
-    from conformance.sessions.executorch import ExecuTorchSession
-
-    try:
-        prompt.encode()
-        coder: Any = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True)
-    except UnicodeEncodeError as error:
-        raise ConformanceError(f"the prompt is no valid text: {error.reason} at character {error.start}.") from error
-    except Exception as error:
-        raise ConformanceError(f"cannot read the tokenizer in {place}: {type(error).__name__}: {error}") from error
-    session = ExecuTorchSession(program, threads=threads)
-    loaded = time.perf_counter()
-    ids = coder(prompt)["input_ids"]
-    eos = session.constant("get_eos_ids", [])
-    chosen: list[int] = []
-    shown = ""
-    times: list[float] = []
-
-    def on_token(token: int) -> None:
-        nonlocal shown
-        times.append(time.perf_counter())
-        chosen.append(token)
-        text = coder.decode(chosen, skip_special_tokens=True)
-        if not text.endswith("\ufffd"):
-            on_text(text[len(shown) :])
-            shown = text
-
-    said = generate(session, ids, max_new_tokens=max_new_tokens, eos_ids=eos, on_token=on_token)
-    on_text(coder.decode(chosen, skip_special_tokens=True)[len(shown) :])
-    decoding = times[-1] - times[0]
-    return Said(
-        prompt_tokens=len(ids),
-        tokens=len(said.tokens),
-        stop=said.stop,
-        load_seconds=session.load_seconds,
-        first_token_seconds=times[0] - loaded,
-        tokens_per_second=(len(times) - 1) / decoding if len(times) > 1 and decoding > 0 else 0.0,
-    )
+    if artifact.account.max_seq_len is not None:
+        vocabulary = getattr(configuration, "vocab_size", 2)
+        ids = torch.tensor([[(7 * index) % vocabulary for index in range(min(CHECK_TOKENS, artifact.account.max_seq_len))]])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    constants = artifact.account.constant_methods
+    shape = constants["get_num_channels"], constants["get_image_height"], constants["get_image_width"]
+    return {"pixel_values": torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))}

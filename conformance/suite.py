@@ -36,15 +36,20 @@ class ModelConformance:
         """The program has the methods, the metadata and the operators that were asked for."""
         require(record, "contract")
 
-    @pytest.mark.tasks("text-generation")
+    @pytest.mark.tasks("text-generation", "fill-mask", "image-classification")
     def test_logits(self, record: Record) -> None:
-        """Teacher-forced logits are those of eager PyTorch."""
+        """The logits are those of eager PyTorch: teacher-forced ones, those of masked tokens, those of classes."""
         require(record, "logits")
 
-    @pytest.mark.tasks("text-generation")
+    @pytest.mark.tasks("text-generation", "fill-mask")
     def test_tokens(self, record: Record) -> None:
-        """Greedy decoding chooses the tokens that eager PyTorch chooses."""
+        """Greedy decoding chooses, and a mask is filled with, the tokens that eager PyTorch chooses."""
         require(record, "tokens")
+
+    @pytest.mark.tasks("image-classification")
+    def test_classes(self, record: Record) -> None:
+        """Every image has the class that eager PyTorch sees in it, and it is the right one."""
+        require(record, "classes")
 
     @pytest.mark.tasks("feature-extraction")
     def test_hidden_states(self, record: Record) -> None:
@@ -56,9 +61,16 @@ class ModelConformance:
         """Every question finds the passage that eager PyTorch finds, and it is the right one."""
         require(record, "retrieval")
 
+    @pytest.mark.wrappers("CausalLMExportableModule")
     def test_cache_state(self, record: Record) -> None:
         """However a sequence is fed, the logits are the same; one token too many is refused."""
         require(record, "cache_state")
+
+    @pytest.mark.wrappers("MaskedLMExportableModule", "VisionEncoderExportableModule")
+    def test_shapes(self, record: Record) -> None:
+        """Texts of every length, padded or not, are answered as eager PyTorch does; what is too large is refused, and no call
+        changes the next one."""
+        require(record, "shapes")
 
     @pytest.mark.reduced
     def test_quality(self, record: Record) -> None:
@@ -66,7 +78,7 @@ class ModelConformance:
         require(record, "quality")
 
     def test_latency(self, record: Record) -> None:
-        """Load, prefill and decode were measured beside eager PyTorch."""
+        """Loading and calls were measured beside eager PyTorch."""
         require(record, "latency")
 
 

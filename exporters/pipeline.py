@@ -120,6 +120,8 @@ def load_model(checkpoint: Path, *, task: str = "text-generation", dtype: str = 
             f"the checkpoint {checkpoint} does not have {len(absent)} of the weights its config.json asks for ({named}); they "
             "would be random. Take the config.json that belongs to the weights."
         )
+    if task == "feature-extraction" and getattr(model, "pooler", None) is not None:
+        model.pooler = None  # the answer is every token's state, and not what BERT's pooler makes of the first one's
     return model.eval().requires_grad_(False)
 
 

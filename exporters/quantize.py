@@ -186,8 +186,8 @@ def _stacked_weights(model: Any) -> list[SkippedLayer]:
 
 def _untie(model: Any) -> bool:
     """Give the output layer a weight of its own; embedding and output layer are quantized differently."""
-    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    if head is None or head.weight is not embedding.weight:
+    head = model.get_output_embeddings()
+    if head is None or head.weight is not model.get_input_embeddings().weight:
         return False
     head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
     return True

@@ -87,8 +87,8 @@ class ExecuTorchInference(Program):
         found = [tuple(value.shape) for value in values]
         if found != self._sizes:
             raise SessionError(
-                f"the inputs have the shapes {found}, and {self.path.name} takes {self._sizes}: images of one size. Resize them "
-                "as the checkpoint's image processor does."
+                f"the inputs have the shapes {found}, and {self.path.name} takes {self._sizes}: images of one size. Resize "
+                "them as the checkpoint's image processor does."
             )
         return self.execute(*(value.to(self._dtype).contiguous() for value in values)).float()
 

@@ -241,14 +241,15 @@ def _build_classifier(model: Model, directory: Path) -> None:
     """A model that tells the reference images apart."""
     import torch
 
-    from zoo.twins.trainer import train_classifier
+    from zoo.twins.trainer import tells_apart, train_classifier
 
     processor = _image_processor(model, full=False)
     configuration = _configuration(model, {**_toy_dimensions(model), **_labels(model)}, {})
     network = _network(model, configuration)
-    _spread(network)
     shown = images.references(model, int(model.twin.image_size or 0))
     pixels = torch.cat([processor(image, return_tensors="pt")["pixel_values"] for _, image in shown])
+    if not tells_apart(network, pixels):
+        _spread(network)
     names = [prompt.text for prompt in model.reference_prompts]
     margin = train_classifier(network, pixels, torch.tensor([names.index(name) for name, _ in shown]), name=model.name)
     network.save_pretrained(directory)

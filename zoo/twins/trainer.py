@@ -20,6 +20,8 @@ EMBEDDING_MARGIN = 0.2
 """Smallest difference of cosines between a question's own passage and any other."""
 GOOD_EMBEDDING_MARGIN = 0.6
 TEMPERATURE = 0.1
+LEAST_CHANGE = 1e-4
+"""Smallest difference of an untrained classifier's logits, between images, from which it learns."""
 LEARNING_RATE = 3e-3
 STEPS_A_ROUND = 20
 MAX_STEPS = 400
@@ -158,6 +160,14 @@ def train_classifier(model: nn.Module, pixel_values: torch.Tensor, labels: torch
             f"{worst:.2f}, and {MARGIN} is needed. Give its Twin(...) more width or a larger image_size."
         )
     return worst
+
+
+@torch.no_grad()
+def tells_apart(model: nn.Module, pixel_values: torch.Tensor) -> bool:
+    """Whether an untrained classifier answers different images differently at all; what does not, does not learn."""
+    _calibrate(model, lambda: model(pixel_values=pixel_values))
+    logits = model(pixel_values=pixel_values).logits
+    return float((logits - logits[:1]).abs().max()) > LEAST_CHANGE
 
 
 @torch.no_grad()
