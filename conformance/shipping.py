@@ -51,7 +51,8 @@ def checkpoint(model: str, *, scale: str = "twin", revision: str | None = None) 
 
 
 def copy_companions(source: Path, target: Path) -> None:
-    """Put the tokenizer or the image processor and the configuration beside the program, so that the directory is all one needs to run it."""
+    """Put the tokenizer or the image processor and the configuration beside the program, so that the directory is all one needs
+    to run it."""
     for name in COMPANIONS:
         if (source / name).is_file() and source.resolve() != target.resolve():
             shutil.copyfile(source / name, target / name)
@@ -99,7 +100,7 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
 
 
 def _check_one_pass(artifact: Artifact, source: Path) -> Check:
-    """As ``check``, of a model of one pass: over ids that do not repeat soon, or over noise. That says nothing of best answers."""
+    """As ``check``, of a model of one pass: over ids that do not repeat soon, or over noise. Best answers mean nothing there."""
     from conformance.compare.logits import compare_logits, judge_logits
     from conformance.compare.tolerance import tolerance
     from conformance.sessions.eager import EagerInference, rounded_model

@@ -333,18 +333,32 @@ def _linear_weights(edge: Any, methods: list[str]) -> list[LinearWeights]:
     """The quantized weights of linear layers, read off the graphs that delegates compile and the graph around them.
 
     A weight stands in a delegated graph as ``dequantize_affine(weight, block_size, ...)`` with the bounds of its bits; outside
-    of delegates it is an argument of ``mixed_linear(input, weight, scales, ...)``.
+    of delegates it is an argument of ``mixed_linear(input, weight, scales, ...)``. One that several layers share counts once.
     """
     from executorch.exir.lowered_backend_module import get_lowered_submodules
 
-    found: collections.Counter[tuple[int, int]] = collections.Counter()
+    kinds: dict[str, tuple[int, int]] = {}  # bits and group size by the weight's name in the model
     for method in methods:
-        graph = edge.exported_program(method).graph_module
-        for _, lowered, _ in get_lowered_submodules(graph):
+        program = edge.exported_program(method)
+        for _, lowered, _ in get_lowered_submodules(program.graph_module):
+            names = _weight_names(lowered.original_module)
             for node in lowered.original_module.graph.nodes:
                 if "dequantize_affine" in str(node.target) and node.args[0].op == "placeholder":
-                    found[int(node.args[6] - node.args[5]).bit_length(), int(node.args[1][-1])] += 1
-        for node in graph.graph.nodes:
+                    bits = int(node.args[6] - node.args[5]).bit_length()
+                    kinds[names[node.args[0].name]] = bits, int(node.args[1][-1])
+        names = _weight_names(program)
+        for node in program.graph_module.graph.nodes:
             if "mixed_linear" in str(node.target):
-                found[8, int(node.args[1].meta["val"].shape[-1])] += 1
+                kinds[names[node.args[1].name]] = 8, int(node.args[1].meta["val"].shape[-1])
+    found = collections.Counter(kinds.values())
     return [LinearWeights(bits=bits, group_size=size, count=count) for (bits, size), count in sorted(found.items())]
+
+
+def _weight_names(program: Any) -> dict[str, str]:
+    """The names in the model of what a graph takes as inputs, by the inputs' names."""
+    signature = program.graph_signature
+    return {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
