@@ -100,7 +100,7 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
 
 
 def _check_one_pass(artifact: Artifact, source: Path) -> Check:
-    """As ``check``, of a model of one pass: over ids that do not repeat soon, or over noise. Best answers mean nothing there."""
+    """As ``check``, of a model of one pass: over ids that do not repeat soon, or noise. Best answers mean nothing there."""
     from conformance.compare.logits import compare_logits, judge_logits
     from conformance.compare.tolerance import tolerance
     from conformance.sessions.eager import EagerInference, rounded_model

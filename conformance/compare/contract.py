@@ -32,12 +32,13 @@ class Signature:
 
 
 def check_contract(
-    model: Model, artifact: Artifact, session: Program, signature: Signature, *, unquantized_bytes: int
+    model: Model, artifact: Artifact, session: Program, signature: Signature, *, unquantized_bytes: int | None
 ) -> Check:
     """Compare a program with the registry row, the model's configuration and the export configuration.
 
     Args:
-        unquantized_bytes: Size of the checkpoint's linear and embedding weights in the configuration's dtype.
+        unquantized_bytes: Size of the checkpoint's linear and embedding weights in the configuration's dtype; ``None`` where
+            the file's size says nothing of them.
     """
     wrong: list[str] = []
     for name, expected in signature.constants.items():
@@ -147,7 +148,7 @@ def _shapes(session: Program, signature: Signature) -> list[str]:
     return wrong + ([] if outputs == signature.outputs else [f"outputs are {outputs}, expected {signature.outputs}"])
 
 
-def realised(artifact: Artifact, *, unquantized_bytes: int) -> list[str]:
+def realised(artifact: Artifact, *, unquantized_bytes: int | None) -> list[str]:
     """What was asked for and is not in the program."""
     config, account = artifact.config, artifact.account
     operators, backends = set(account.realised.operators), set(account.realised.backends)
@@ -177,7 +178,7 @@ def realised(artifact: Artifact, *, unquantized_bytes: int) -> list[str]:
         wrong.append(f"delegates are {sorted(backends) or 'none'} with the recipe {config.recipe}")
     wrong += _linear_weights(config, account)
     # An embedding alone may be untied for it, which makes a file larger; that it is quantized is seen by its operator.
-    if config.qlinear is not None and account.file.data_bytes >= unquantized_bytes:
+    if config.qlinear is not None and unquantized_bytes is not None and account.file.data_bytes >= unquantized_bytes:
         wrong.append(
             f"the weights in the file have {account.file.data_bytes} bytes, not less than unquantized ones "
             f"({unquantized_bytes})"

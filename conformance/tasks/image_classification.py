@@ -35,7 +35,9 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
     path = checkpoint / "reference.json"
     if path.is_file():
         samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
-        shown = [(sample["label"], Image.open(checkpoint / sample["image"])) for sample in samples]
+        shown: list[tuple[str, Image.Image]] = [
+            (sample["label"], Image.open(checkpoint / sample["image"])) for sample in samples
+        ]
     else:
         shown = images.references(model, max(image_size(eager, ExportConfig())))
     labels = eager.config.label2id

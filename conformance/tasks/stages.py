@@ -64,12 +64,14 @@ def exported(
     return artifact
 
 
-def weight_bytes(model: Any, config: ExportConfig) -> int:
-    """Bytes of the linear, expert and embedding weights in the configuration's dtype, a tied weight counted once."""
-    weights = {id(parameter): parameter.numel() for parameter in model.parameters() if parameter.dim() in (2, 3)}
+def weight_bytes(model: Any, config: ExportConfig) -> int | None:
+    """Bytes of the linear, expert and embedding weights in the configuration's dtype, a tied weight counted once; ``None`` of a
+    model that consists mostly of convolutions, whose size says nothing of its linear layers."""
+    weights = {id(parameter): parameter for parameter in model.parameters()}.values()
+    linear = sum(parameter.numel() for parameter in weights if parameter.dim() in (2, 3))
+    convolutions = sum(parameter.numel() for parameter in weights if parameter.dim() == 4)
     size: int = torch_dtype(config.dtype).itemsize
-    total: int = size * sum(weights.values())
-    return total
+    return None if convolutions > linear else size * linear
 
 
 def call_off(record: Record, why: str | None) -> None:

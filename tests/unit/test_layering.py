@@ -38,8 +38,8 @@ def test_only_sessions_call_the_runtime():
     users = [path for path in (ROOT / "conformance").rglob("*.py") if "executorch.runtime" in path.read_text(encoding="utf-8")]
     assert {path.relative_to(ROOT / "conformance").as_posix() for path in users} == {
         "preload.py",
-        "sessions/executorch.py",
         "sessions/probe.py",
+        "sessions/program.py",
     }
 
 
