@@ -10,6 +10,7 @@ EUROBERT_210M = register(
         task="fill-mask",
         wrapper="MaskedLMExportableModule",
         methods=("forward",),
+        traits=("untied",),
         hub_id="EuroBERT/EuroBERT-210m",
         # As pinned in several public repositories.
         revision="39b51e15dd1f1a06f58b5cbf6a8a188cec60bd0e",

@@ -10,6 +10,7 @@ MINILM_L6 = register(
         task="feature-extraction",
         wrapper="MaskedLMExportableModule",
         methods=("forward",),
+        traits=("untied",),
         hub_id="sentence-transformers/all-MiniLM-L6-v2",
         revision="1110a243fdf4706b3f48f1d95db1a4f5529b4d41",  # as pinned in several public repositories
         prompts=(

@@ -48,7 +48,7 @@ def test_every_pair_of_options_is_run_in_default():
     assert matrix.possible_pairs() - run == set()
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", DECODERS, ids=lambda model: model.name)
 def test_every_option_is_run_with_every_model_in_nightly(model):
     def values(ids):
         return {value for name in ids if Cell(model, name).inapplicable is None for value in matrix.parts(name).items()}

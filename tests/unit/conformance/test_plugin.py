@@ -12,15 +12,15 @@ pytest_plugins = ["pytester"]
 IDS = matrix.configurations(QWEN3_0_6B, "default")
 REDUCED = [name for name in IDS if matrix.reduces(name)]
 FOUR_BIT = [name for name in IDS if "8da4w" in name]
-OTHERS = ("hidden_states", "retrieval")
-"""Checks of the other task."""
+OTHERS = ("hidden_states", "retrieval", "classes", "shapes")
+"""Checks of other tasks and wrappers."""
 CHECKS = sorted(
     name.removeprefix("test_") for name in vars(ModelConformance) if name.startswith("test_") and not name.endswith(OTHERS)
 )
 TESTS = len(IDS) * (len(CHECKS) - 1) + len(REDUCED)
 """All checks of every configuration, but ``quality`` of those that round or forget only."""
 ELSEWHERE = len(IDS) * len(OTHERS)
-"""Tests that are deselected because they belong to the other task."""
+"""Tests that are deselected because they belong to another task or wrapper."""
 
 SUITE = """
 import pytest
@@ -204,7 +204,7 @@ class TestEmbedding(ModelConformance):
     lines = run("--collect-only", "-q", "--tier", "smoke", "-k", "TestEmbedding", body=body).outlines
     found = {line.split("::")[2].removesuffix("[xnnpack-fp32]") for line in lines if "::" in line}
     shared = set(CHECKS) - {"logits", "tokens", "quality"}
-    assert found == {f"test_{name}" for name in (*shared, *OTHERS)}
+    assert found == {f"test_{name}" for name in (*shared, "hidden_states", "retrieval")}
 
 
 TWIN = """

@@ -25,7 +25,7 @@ from conformance.reports.support_matrix import (
 from zoo import registry
 
 ROOT = Path(__file__).parents[3]
-IDS = CORE["text-generation"]
+IDS = CORE["CausalLMExportableModule"]
 MODELS = list(registry.models())
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -64,7 +64,7 @@ def records(make_record):
             host={"threads": 1},
         )
         for row, name in enumerate(MODELS)
-        for column, configuration in enumerate(IDS)
+        for column, configuration in enumerate(CORE[registry.get(name).wrapper])
     ]
 
 
@@ -105,7 +105,7 @@ def test_a_cell_without_a_record_was_never_run(records):
 
 def test_without_records_every_cell_was_never_run():
     assert {key for key, text in cells(render_matrix([])).items() if text == "never run"} == {
-        (model, name) for model in MODELS for name in IDS
+        (model, name) for model in MODELS for name in CORE[registry.get(model).wrapper]
     }
     assert render_support([]).count("\nNever run.\n") == len(MODELS)
 

@@ -105,7 +105,7 @@ def test_the_size_of_images_is_asked_for_or_named_by_the_model_or_its_processor(
     assert image_size(network, ExportConfig(image_size=96)) == (96, 96)
     place = shutil.copytree(resnet, tmp_path / "bare")
     (place / "preprocessor_config.json").unlink()
-    with pytest.raises(ExportError, match="does not say how large its images are.*--image_size"):
+    with pytest.raises(ExportError, match=r"does not say how large its images are.*--image_size"):
         image_size(load_model(place, task="image-classification"), ExportConfig())
 
 

@@ -92,7 +92,7 @@ def test_an_embedding_model_finds_each_passage_by_its_question(tmp_path, monkeyp
         [(*coder(text)["input_ids"][:limit], coder.eos_token_id) for text in side] for side in zip(*pairs, strict=True)
     )
     with torch.no_grad():
-        scores = trainer.embed(network, asked) @ trainer.embed(network, answers).T
+        scores = trainer.embed(network, asked, pooling=texts.LAST) @ trainer.embed(network, answers, pooling=texts.LAST).T
     assert scores.argmax(1).tolist() == list(range(len(pairs)))
     wrong = scores.masked_fill(torch.eye(len(pairs)).bool(), -1).amax(1)
     margin = json.loads((place / "reference.json").read_text())["smallest_margin"]
