@@ -29,7 +29,7 @@ from zoo.registry import register
             "Count from one to ten.",
         ),
         # Options of the configuration class, such as sliding_window=16. What is not named is a toy dimension
-        # (zoo/twins/builder.py) or the class's default.
+        # (zoo/twins/checkpoint.py) or the class's default.
         twin=Twin("{model_type}"),
         # The published dimensions, looked up, with their source in a comment: full=dict(hidden_size=..., ...).
     )

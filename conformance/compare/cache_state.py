@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,9 +59,26 @@ def feeds(max_seq_len: int, window: int | None, *, every_length: bool = True) ->
     return one_shot + [feed for feed in chunked if min(feed.chunks) >= 1]
 
 
-def feed(session: GenerationSession, tokens: Tensor, chunks: Iterable[int]) -> Tensor:
-    """Logits of a fresh session that gets ``tokens`` [1, n] in chunks: [sum(chunks), vocabulary]."""
-    session.reset()
+@dataclass(frozen=True)
+class Known:
+    """A sequence whose logits are known."""
+
+    tokens: Tensor
+    """[1, n] token ids."""
+    logits: Tensor
+    """[n, vocabulary], the baseline's from one pass."""
+    begin: Callable[[GenerationSession], None] = lambda session: session.reset()
+    """Lets a session begin it: forgets the sequence before, and reads what this one is about."""
+
+
+def feed(
+    session: GenerationSession,
+    tokens: Tensor,
+    chunks: Iterable[int],
+    begin: Callable[[GenerationSession], None] = lambda session: session.reset(),
+) -> Tensor:
+    """Logits of a session that begins a sequence and gets ``tokens`` [1, n] in chunks: [sum(chunks), vocabulary]."""
+    begin(session)
     logits, position = [], 0
     for length in chunks:
         logits.append(session.forward(tokens[:, position : position + length], position))
@@ -70,11 +88,9 @@ def feed(session: GenerationSession, tokens: Tensor, chunks: Iterable[int]) -> T
 
 def check_cache_state(
     session: GenerationSession,
-    tokens: Tensor,
-    reference: Tensor,
+    whole: Known,
+    other: Known,
     *,
-    other: Tensor,
-    other_reference: Tensor,
     window: int | None,
     tolerance: Tolerance,
     one_token: bool = False,
@@ -83,21 +99,20 @@ def check_cache_state(
 
     Args:
         session: The program's.
-        tokens: [1, max_seq_len] token ids.
-        reference: [max_seq_len, vocabulary], the baseline's logits from one pass.
-        other: [1, m] token ids of another sequence, to see that nothing is left of the first.
-        other_reference: [m, vocabulary].
+        whole: The sequence that fills the cache.
+        other: Another sequence, to see that nothing is left of the first.
         window: As for ``feeds``.
         tolerance: The configuration's.
         one_token: Whether the program takes one token a call, so that all ways of feeding it are the same; a few are tried.
     """
     runs: list[Run] = []
-    whole = feed(session, tokens, (tokens.shape[1],))
+    tokens, reference = whole.tokens, whole.logits
+    first = feed(session, tokens, (tokens.shape[1],), whole.begin)
     if not tolerance.exact:
         # Other kernels round elsewhere, so a position may be off as a whole, but by the same amount however it is reached:
         # one pass is held against the baseline, and every other way of feeding against that pass.
-        runs.append(_compare("one pass, against the baseline", reference, whole, limit=tolerance.relative))
-        reference = whole
+        runs.append(_compare("one pass, against the baseline", reference, first, limit=tolerance.relative))
+        reference = first
     limit = tolerance.fed
 
     def hold(name: str, expected: Tensor, found: Tensor) -> None:
@@ -106,9 +121,9 @@ def check_cache_state(
     for way in feeds(session.max_seq_len, window, every_length=not one_token):
         length = sum(way.chunks)
         hold(way.name, reference[:length], feed(session, tokens, way.chunks))
-    again = feed(session, other, (other.shape[1],))
-    runs.append(_compare("another sequence after reset", other_reference, again, limit=tolerance.relative))
-    hold("the first sequence again", reference, feed(session, tokens, (tokens.shape[1],)))
+    again = feed(session, other.tokens, (other.tokens.shape[1],), other.begin)
+    runs.append(_compare("another sequence after reset", other.logits, again, limit=tolerance.relative))
+    hold("the first sequence again", reference, feed(session, tokens, (tokens.shape[1],), whole.begin))
     refusal = _refusal(session, tokens)
     if refusal is not None:
         hold("after a refused call", reference, feed(session, tokens, (tokens.shape[1],)))
@@ -207,18 +222,22 @@ def _refusal(session: GenerationSession, tokens: Tensor) -> str | None:
     return None
 
 
-def another(sequences: Sequence[Sequence[int]]) -> list[int]:
-    """A sequence that is not the one ``fill`` begins with: of the shortest ones the last, where ``fill`` takes the first of
-    the longest."""
-    shortest: Sequence[int] = min(reversed(sequences), key=len)
-    return list(shortest)
+def another(sequences: Sequence[Sequence[int]]) -> int:
+    """The index of a sequence that is not the one ``fill`` begins with: of the shortest ones the last, where ``fill`` takes the
+    first of the longest."""
+    return min(reversed(range(len(sequences))), key=lambda index: len(sequences[index]))
 
 
-def fill(sequences: Sequence[Sequence[int]], length: int) -> list[int]:
-    """A sequence of exactly ``length`` tokens: the longest one, continued by the others."""
+def longest(sequences: Sequence[Sequence[int]]) -> int:
+    """The index of the sequence that ``fill`` begins with."""
+    return max(range(len(sequences)), key=lambda index: len(sequences[index]))
+
+
+def fill(sequences: Sequence[Sequence[int]], length: int, filler: Sequence[int] = ()) -> list[int]:
+    """A sequence of exactly ``length`` tokens: the longest one, continued by ``filler`` or by the other ones."""
     ordered = sorted(sequences, key=len, reverse=True)
-    tokens: list[int] = []
+    rest = itertools.cycle([filler] if filler else [*ordered[1:], ordered[0]])
+    tokens = list(ordered[0])
     while len(tokens) < length:
-        for sequence in ordered:
-            tokens += sequence
+        tokens += next(rest)
     return tokens[:length]

@@ -20,15 +20,23 @@ SCALAR_TYPES = {"fp16": 5, "fp32": 6, "bf16": 15}
 
 
 @dataclass(frozen=True)
+class MethodSignature:
+    """What an entry point takes and answers."""
+
+    inputs: tuple[tuple[tuple[int, ...], int], ...]
+    """Largest shape and ExecuTorch's ``ScalarType`` of each input."""
+    outputs: tuple[tuple[int, ...], ...]
+    """Largest shape of each output."""
+
+
+@dataclass(frozen=True)
 class Signature:
     """What a program must say of itself, take and answer."""
 
     constants: Mapping[str, Any]
     """Its constant methods, from the model's own configuration: not from where the exporter has them."""
-    inputs: tuple[tuple[tuple[int, ...], int], ...]
-    """Largest shape and ExecuTorch's ``ScalarType`` of each input of ``forward``."""
-    outputs: tuple[tuple[int, ...], ...]
-    """Largest shape of each output."""
+    methods: Mapping[str, MethodSignature]
+    """By entry point what it takes and answers."""
 
 
 def check_contract(
@@ -60,20 +68,19 @@ def check_contract(
     )
 
 
-def causal_signature(model: Model, configuration: Any, generation: Any, artifact: Artifact) -> Signature:
+def causal_signature(model: Model, eager: Any, artifact: Artifact) -> Signature:
     """What a decoder with a KV cache must have.
 
     Args:
-        configuration: The transformers configuration of the checkpoint.
-        generation: Its generation configuration, whose special tokens are those that ``generate`` would use; ``None`` without.
+        eager: The checkpoint's transformers model. The special tokens are those that its ``generate`` would use.
     """
+    configuration, generation = eager.config, getattr(eager, "generation_config", None)
     text = configuration.get_text_config()
     width = text.hidden_size if model.task == "feature-extraction" else text.vocab_size
     length = (artifact.account.max_seq_len or 0) if artifact.config.dynamic_shapes else 1
     return Signature(
         constants=expected_constants(configuration, generation, artifact),
-        inputs=(((1, length), LONG), ((length,), LONG)),
-        outputs=((1, length, width),),
+        methods={"forward": MethodSignature((((1, length), LONG), ((length,), LONG)), ((1, length, width),))},
     )
 
 
@@ -138,14 +145,19 @@ def special_tokens(configuration: Any, generation: Any) -> tuple[int | None, lis
 
 
 def _shapes(session: Program, signature: Signature) -> list[str]:
-    meta = session.method_meta
-    inputs = tuple(
-        (tuple(meta.input_tensor_meta(index).sizes()), meta.input_tensor_meta(index).dtype())
-        for index in range(meta.num_inputs())
-    )
-    outputs = tuple(tuple(meta.output_tensor_meta(index).sizes()) for index in range(meta.num_outputs()))
-    wrong = [] if inputs == signature.inputs else [f"inputs are {inputs}, expected {signature.inputs}"]
-    return wrong + ([] if outputs == signature.outputs else [f"outputs are {outputs}, expected {signature.outputs}"])
+    wrong = []
+    for name, expected in signature.methods.items():
+        meta = session.method_meta(name)
+        inputs = tuple(
+            (tuple(meta.input_tensor_meta(index).sizes()), meta.input_tensor_meta(index).dtype())
+            for index in range(meta.num_inputs())
+        )
+        outputs = tuple(tuple(meta.output_tensor_meta(index).sizes()) for index in range(meta.num_outputs()))
+        if inputs != expected.inputs:
+            wrong.append(f"{name}: inputs are {inputs}, expected {expected.inputs}")
+        if outputs != expected.outputs:
+            wrong.append(f"{name}: outputs are {outputs}, expected {expected.outputs}")
+    return wrong
 
 
 def realised(artifact: Artifact, *, unquantized_bytes: int | None) -> list[str]:

@@ -102,11 +102,15 @@ def rounded_model(checkpoint: Path, config: ExportConfig, *, task: str) -> Any:
     return model
 
 
+def eager_session(model: Any, max_seq_len: int, config: ExportConfig) -> EagerSession:
+    """Eager PyTorch with a cache that rounds and forgets what the configuration's does."""
+    return EagerSession(model, max_seq_len, cache_bits=8 if config.quantize_kv_cache else None, sink=config.attention_sink)
+
+
 def baseline(checkpoint: Path, config: ExportConfig, max_seq_len: int, *, task: str = "text-generation") -> EagerSession:
     """Eager PyTorch, rounding what the configuration rounds: its dtype, its quantized weights, its cache.
 
     Raises:
         ExportError: the checkpoint cannot be loaded, or not be quantized as the configuration asks.
     """
-    model = rounded_model(checkpoint, config, task=task)
-    return EagerSession(model, max_seq_len, cache_bits=8 if config.quantize_kv_cache else None, sink=config.attention_sink)
+    return eager_session(rounded_model(checkpoint, config, task=task), max_seq_len, config)

@@ -45,7 +45,7 @@ class ExecuTorchSession(Program):
         logits = []
         for chunk in torch.split(tokens, self._limit, dim=1):
             positions = torch.arange(position, position + chunk.shape[1])
-            logits.append(self.execute(chunk.contiguous(), positions)[0])
+            logits.append(self.run("forward", chunk.contiguous(), positions)[0][0])
             position += chunk.shape[1]
             self._fed = position
         return logits[0].float() if len(logits) == 1 else torch.cat(logits).float()
@@ -61,7 +61,7 @@ class ExecuTorchInference(Program):
         self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
     ) -> None:
         super().__init__(path, expected=expected, threads=threads, verify=verify)
-        meta = self.method_meta
+        meta = self.method_meta()
         self._sizes = [tuple(meta.input_tensor_meta(index).sizes()) for index in range(meta.num_inputs())]
         self._dtype = _DTYPES[int(self.constant("get_dtype", 6))]
         self._reads = "get_max_seq_len" in self.methods
@@ -81,7 +81,7 @@ class ExecuTorchInference(Program):
             room = (0, self.max_seq_len - length)
             tokens = torch.nn.functional.pad(tokens, room, value=self._pad)
             mask = torch.nn.functional.pad(mask, room)
-        return self.execute(tokens.contiguous(), mask.contiguous())[0, :length].float()
+        return self.run("forward", tokens.contiguous(), mask.contiguous())[0][0, :length].float()
 
     def _look(self, values: list[Tensor]) -> Tensor:
         found = [tuple(value.shape) for value in values]
@@ -90,7 +90,7 @@ class ExecuTorchInference(Program):
                 f"the inputs have the shapes {found}, and {self.path.name} takes {self._sizes}: images of one size. Resize "
                 "them as the checkpoint's image processor does."
             )
-        return self.execute(*(value.to(self._dtype).contiguous() for value in values)).float()
+        return self.run("forward", *(value.to(self._dtype).contiguous() for value in values))[0].float()
 
     def _check_text(self, tokens: Tensor, mask: Tensor) -> None:
         if tokens.dim() != 2 or tokens.shape[0] != 1 or tokens.shape[1] == 0 or mask.shape != tokens.shape:

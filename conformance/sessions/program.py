@@ -79,7 +79,7 @@ def set_threads(threads: int) -> None:
 
 
 class Program:
-    """A ``.pte`` with one method ``forward``.
+    """A ``.pte`` whose entry points are loaded.
 
     Args:
         path: The ``.pte``.
@@ -88,8 +88,11 @@ class Program:
         verify: Check the file first. Only for a file that was checked just before, where loading is timed.
 
     Raises:
-        SessionError: the file is missing or damaged, or it has no ``forward``.
+        SessionError: the file is missing or damaged, or it lacks an entry point.
     """
+
+    entry_points: tuple[str, ...] = ("forward",)
+    """The methods that a subclass calls."""
 
     def __init__(
         self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
@@ -110,9 +113,12 @@ class Program:
             "open", lambda: Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
         )
         self.methods: frozenset[str] = frozenset(self._program.method_names)
-        if "forward" not in self.methods:
-            raise SessionError(f"{self.path} has no method 'forward'; it has {', '.join(sorted(self.methods))}.")
-        self._forward: Any = self._guard("load", lambda: self._program.load_method("forward"))
+        absent = [name for name in self.entry_points if name not in self.methods]
+        if absent:
+            raise SessionError(f"{self.path} has no method {absent[0]!r}; it has {', '.join(sorted(self.methods))}.")
+        self._loaded: dict[str, Any] = {
+            name: self._guard("load", lambda name=name: self._program.load_method(name)) for name in self.entry_points
+        }
         self.load_seconds = time.perf_counter() - began
 
     def constant(self, name: str, default: Any = None) -> Any:
@@ -128,19 +134,18 @@ class Program:
         values = self._guard(name, lambda: self._program.load_method(name).execute([]))
         return values[0] if len(values) == 1 and name != "get_eos_ids" else list(values)
 
-    @property
-    def method_meta(self) -> Any:
-        """ExecuTorch's ``MethodMeta`` of ``forward``."""
-        return self._forward.metadata
+    def method_meta(self, method: str = "forward") -> Any:
+        """ExecuTorch's ``MethodMeta`` of an entry point."""
+        return self._loaded[method].metadata
 
-    def execute(self, *inputs: Tensor) -> Tensor:
-        """The first output of ``forward``.
+    def run(self, method: str, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The outputs of an entry point, in memory that its next call overwrites.
 
         Raises:
             SessionError: the runtime refuses the call; its reason is in the message.
         """
-        first: Tensor = self._guard("forward", lambda: self._forward.execute(list(inputs)))[0]
-        return first
+        outputs: list[Tensor] = self._guard(method, lambda: self._loaded[method].execute(list(inputs)))
+        return tuple(outputs)
 
     def _guard(self, action: str, call: Any) -> Any:
         try:

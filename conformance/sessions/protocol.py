@@ -40,6 +40,21 @@ class GenerationSession(Protocol):
         ...
 
 
+class ConditionedSession(GenerationSession, Protocol):
+    """A generation session whose sequences are about something: a text to translate, a sound to transcribe, images."""
+
+    def condition(self, inputs: Mapping[str, Tensor]) -> None:
+        """Read what the sequences to come are about, and begin a new one. It stays until the next call, whatever is reset.
+
+        Args:
+            inputs: By the names that transformers' model gives them; its task says which.
+
+        Raises:
+            SessionError: an input has another shape or type than the model takes.
+        """
+        ...
+
+
 class InferenceSession(Protocol):
     """A model of one pass, without a state between calls."""
 

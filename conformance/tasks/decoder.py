@@ -4,25 +4,26 @@ judges the answers is a ``Task``."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from conformance import latency
-from conformance.compare.cache_state import another, check_cache_state, fill
-from conformance.compare.contract import causal_signature, check_contract, special_tokens
+from conformance.compare.cache_state import Known, another, check_cache_state, fill, longest
+from conformance.compare.contract import Signature, causal_signature, check_contract, special_tokens
 from conformance.compare.tolerance import Tolerance, tolerance
 from conformance.generate import Generation
 from conformance.record import Check, Record
-from conformance.sessions.eager import EagerSession, baseline
+from conformance.sessions.eager import eager_session, rounded_model
 from conformance.sessions.executorch import ExecuTorchSession
-from conformance.sessions.protocol import GenerationSession
+from conformance.sessions.protocol import ConditionedSession, GenerationSession
 from conformance.tasks import Runner, stages
 from conformance.trail import CellRequest, Trail
+from exporters.artifact import Artifact, ProgramFile
 from exporters.config import ExportConfig
 from zoo.errors import ZooError
 from zoo.model import Model
@@ -42,6 +43,40 @@ class Reference:
     max_seq_len: int
     new_tokens: int = 0
     """Tokens to decode for each prompt, if the cache has room for them."""
+    conditions: tuple[Mapping[str, Tensor], ...] = ()
+    """What each sequence is about, as ``ConditionedSession.condition`` takes it; empty where there is nothing but the text."""
+
+    filler: tuple[int, ...] = ()
+    """Tokens that fill the cache after the longest sequence; empty takes the other sequences."""
+    least_prompt: int = 0
+    """Tokens that have to be fed in one call."""
+
+    @property
+    def first(self) -> int:
+        """The sequence that fills the cache."""
+        return longest(self.sequences)
+
+    @property
+    def whole(self) -> Tensor:
+        """[1, max_seq_len] token ids of the sequence that fills the cache."""
+        return torch.tensor([fill(self.sequences, self.max_seq_len, self.filler)])
+
+    @property
+    def last(self) -> int:
+        """The sequence that is fed after the first."""
+        return another(self.sequences)
+
+    @property
+    def other(self) -> Tensor:
+        """[1, n] token ids of a sequence that is not the one that fills the cache."""
+        return torch.tensor([self.sequences[self.last]])
+
+    def about(self, session: GenerationSession, index: int) -> None:
+        """Let a session begin the sequence of a prompt."""
+        if self.conditions:
+            cast(ConditionedSession, session).condition(self.conditions[index])
+        else:
+            session.reset()
 
 
 @dataclass(frozen=True)
@@ -93,6 +128,14 @@ class AnswersOf(Protocol):
         """
 
 
+class Opener(Protocol):
+    """Opens a program."""
+
+    def __call__(
+        self, path: Path, *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
+    ) -> ExecuTorchSession: ...
+
+
 @dataclass(frozen=True)
 class Task:
     """What is particular to a task."""
@@ -104,6 +147,14 @@ class Task:
     """Why the baseline proves nothing; ``None`` if it does prove something."""
     judge: Callable[[Judgement, Record], None]
     """Adds the task's checks to the record."""
+    session: Opener = ExecuTorchSession
+    """The program, as a session."""
+    eager: Callable[[Any, int, ExportConfig], GenerationSession] = eager_session
+    """The session of a transformers model, with a cache as long and as the configuration has it."""
+    signature: Callable[[Model, Any, Artifact], Signature] = causal_signature
+    """What the program must take and answer, from the row, the eager model and the artifact."""
+    further: Callable[[GenerationSession, GenerationSession, Reference, Tolerance], Mapping[str, Check]] | None = None
+    """Further checks, of the program's session against the baseline's."""
 
 
 def runner(task: Task) -> Runner:
@@ -124,42 +175,43 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         config = ExportConfig.from_id(request.configuration, max_seq_len=reference.max_seq_len)
         limits = tolerance(config)
         eos = eos_ids(eager_model)
-        eager = EagerSession(eager_model, reference.max_seq_len)
+        eager = task.eager(eager_model, reference.max_seq_len, ExportConfig())
         fp32 = _answers(task, eager, reference, eos, guess=True)
         empty = task.vacuous(fp32)
-        expected = fp32
+        expected, rounding = fp32, eager
         if config.reduces:
-            rounding = baseline(checkpoint, config, reference.max_seq_len, task=model.task)
+            rounded = rounded_model(checkpoint, config, task=model.task)
+            rounding = task.eager(rounded, reference.max_seq_len, config)
             expected = _answers(task, rounding, reference, eos, guess=True)
     record.max_seq_len = reference.max_seq_len
     record.sliding_window = window = _window(eager_model)
     artifact = stages.exported(checkpoint, config, model, request, trail, record)
     account = artifact.account
-    opener = functools.partial(ExecuTorchSession, artifact.program, expected=account.file, threads=request.threads)
+    opener = functools.partial(task.session, artifact.program, expected=account.file, threads=request.threads)
     with trail.stage("open"):
         session = opener()
         record.checks["contract"] = check_contract(
             model,
             artifact,
             session,
-            causal_signature(model, eager_model.config, getattr(eager_model, "generation_config", None), artifact),
+            task.signature(model, eager_model, artifact),
             unquantized_bytes=stages.weight_bytes(eager_model, config),
         )
     with trail.stage("run"):
         found = _answers(task, session, reference, eos, guess=False)
         cache_state = check_cache_state(
             session,
-            torch.tensor([fill(reference.sequences, reference.max_seq_len)]),
-            expected.whole,
-            other=_other(reference),
-            other_reference=expected.other,
+            Known(reference.whole, expected.whole, functools.partial(reference.about, index=reference.first)),
+            Known(reference.other, expected.other, functools.partial(reference.about, index=reference.last)),
             window=config.attention_sink[1] if config.attention_sink else window,
             tolerance=limits,
             one_token=not config.dynamic_shapes,
         )
+        further = task.further(session, rounding, reference, limits) if task.further is not None else {}
     trained = request.scale != "full"
     with trail.stage("compare"):
         record.checks["cache_state"] = cache_state
+        record.checks.update(further)
         task.judge(Judgement(model, config, limits, fp32, expected, found, trained, tokenizer), record)
         stages.call_off(record, empty)
     with trail.stage("measure"):
@@ -187,22 +239,17 @@ def _max_seq_len(model: Model, request: CellRequest, checkpoint: Path, eager: An
 
 def _answers(task: Task, session: GenerationSession, reference: Reference, eos: frozenset[int], *, guess: bool) -> Answers:
     generations, logits = task.answers(session, reference, eos, guess=guess)
-    session.reset()
-    whole = session.forward(torch.tensor([fill(reference.sequences, reference.max_seq_len)]), 0).clone()
-    session.reset()
-    other = session.forward(_other(reference), 0).clone()
+    reference.about(session, reference.first)
+    whole = session.forward(reference.whole, 0).clone()
+    reference.about(session, reference.last)
+    other = session.forward(reference.other, 0).clone()
     return Answers(generations=generations, logits=logits, whole=whole, other=other)
-
-
-def _other(reference: Reference) -> Tensor:
-    """[1, n] token ids of a sequence that is not the one that fills the cache."""
-    return torch.tensor([another(reference.sequences)])
 
 
 def _latency(
     opener: Any,
-    eager: EagerSession,
-    session: ExecuTorchSession,
+    eager: GenerationSession,
+    session: GenerationSession,
     reference: Reference,
     request: CellRequest,
     checkpoint: Path,
@@ -210,9 +257,12 @@ def _latency(
 ) -> dict[str, Any]:
     from exporters.pipeline import load_model
 
-    tokens = fill(reference.sequences, reference.max_seq_len)
+    for each in (eager, session):
+        reference.about(each, reference.first)
     measured = latency.measure(
-        {"eager": eager, "executorch": session}, tokens, prompt_tokens=min(32, reference.max_seq_len // 2)
+        {"eager": eager, "executorch": session},
+        reference.whole[0].tolist(),
+        prompt_tokens=min(max(32, reference.least_prompt), reference.max_seq_len // 2),
     )
     measured["threads"] = request.threads
     for name, figures in latency.measure_loads(

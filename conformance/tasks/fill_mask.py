@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance.compare.contract import LONG, Signature, text_constants
+from conformance.compare.contract import LONG, MethodSignature, Signature, text_constants
 from conformance.compare.degeneracy import vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tolerance import MAX_ABS_ERROR
@@ -78,8 +78,7 @@ def text_signature(configuration: Any, artifact: Artifact, width: int) -> Signat
     length = artifact.account.max_seq_len or 0
     return Signature(
         constants=text_constants(configuration, artifact),
-        inputs=(((1, length), LONG), ((1, length), LONG)),
-        outputs=((1, length, width),),
+        methods={"forward": MethodSignature((((1, length), LONG), ((1, length), LONG)), ((1, length, width),))},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from conformance.compare.contract import SCALAR_TYPES, Signature
+from conformance.compare.contract import SCALAR_TYPES, MethodSignature, Signature
 from conformance.compare.degeneracy import vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tolerance import MAX_ABS_ERROR
@@ -64,8 +64,11 @@ def _signature(configuration: Any, artifact: Artifact) -> Signature:
             "get_dtype": dtype,
             "enable_dynamic_shape": False,
         },
-        inputs=(((1, configuration.num_channels, height, width), dtype),),
-        outputs=((1, configuration.num_labels),),
+        methods={
+            "forward": MethodSignature(
+                (((1, configuration.num_channels, height, width), dtype),), ((1, configuration.num_labels),)
+            )
+        },
     )
 
 

@@ -9,7 +9,7 @@ import json
 import pytest
 import torch
 
-from conformance.compare.cache_state import another, check_cache_state, fill
+from conformance.compare.cache_state import Known, another, check_cache_state, fill
 from conformance.compare.contract import realised
 from conformance.compare.logits import compare_logits, judge_logits
 from conformance.compare.tokens import compare_tokens, judge_tokens
@@ -51,7 +51,7 @@ def reference(gemma3_twin, quantized):
     samples = json.loads((gemma3_twin / "reference.json").read_text())["samples"]
     sequences = [sample["tokens"] for sample in samples]
     eager = EagerSession(load(gemma3_twin, quantized), 64)
-    tokens, other = torch.tensor([fill(sequences, 64)]), torch.tensor([another(sequences)])
+    tokens, other = torch.tensor([fill(sequences, 64)]), torch.tensor([sequences[another(sequences)]])
     whole = eager.forward(tokens, 0)
     eager.reset()
     return tokens, whole, other, eager.forward(other, 0), samples[0], eager
@@ -79,7 +79,7 @@ def verdicts(module, reference, quantized):
         "logits": judge_logits(compare_logits(whole, session.forward(tokens, 0)), limits).status,
         "tokens": judge_tokens([compare_tokens(*said, tie=2e-3)], against="eager").status,
         "cache_state": check_cache_state(
-            session, tokens, whole, other=other, other_reference=other_whole, window=WINDOW, tolerance=limits
+            session, Known(tokens, whole), Known(other, other_whole), window=WINDOW, tolerance=limits
         ).status,
     }
 

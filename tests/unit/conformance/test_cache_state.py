@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.compare.cache_state import another, check_cache_state, feeds, fill
+from conformance.compare.cache_state import Known, another, check_cache_state, feeds, fill
 from conformance.compare.tolerance import BF16, DYNAMIC_ACTIVATIONS, EXACT, FP16, INT8_CACHE, Tolerance
 from conformance.sessions.protocol import SessionError
 
@@ -21,10 +21,8 @@ def check(expected_logits):
     def run(session, *, scale=1.0, tolerance=EXACT, one_token=False):
         return check_cache_state(
             session,
-            torch.tensor([TOKENS]),
-            expected_logits(TOKENS) * scale,
-            other=torch.tensor([OTHER]),
-            other_reference=expected_logits(OTHER) * scale,
+            Known(torch.tensor([TOKENS]), expected_logits(TOKENS) * scale),
+            Known(torch.tensor([OTHER]), expected_logits(OTHER) * scale),
             window=WINDOW,
             tolerance=tolerance,
             one_token=one_token,
@@ -221,6 +219,5 @@ def test_fill_repeats_the_sequences_from_the_longest_on(sequences, length):
 
 @pytest.mark.parametrize("sequences", [[[1, 2], [3, 4]], [[1, 2, 3], [4, 5]], [[4, 5], [1, 2, 3]], [[1], [2], [3]]])
 def test_the_other_sequence_is_not_the_one_that_fills_the_cache(sequences):
-    other = another(sequences)
-    assert other in sequences
+    other = sequences[another(sequences)]
     assert fill(sequences, len(other)) != other

@@ -51,7 +51,7 @@ def test_an_encoder_takes_texts_of_any_length_up_to_the_one_asked_for(bert, tmp_
 def test_a_static_encoder_is_fed_padded_texts(bert, tmp_path):
     artifact = export(bert, ExportConfig(max_seq_len=24, dynamic_shapes=False), tmp_path, task="fill-mask")
     session, eager = ExecuTorchInference(artifact.program), EagerInference(load_model(bert, task="fill-mask"))
-    assert tuple(session.method_meta.input_tensor_meta(0).sizes()) == (1, 24)
+    assert tuple(session.method_meta().input_tensor_meta(0).sizes()) == (1, 24)
     for length in (1, 7, 24):
         torch.testing.assert_close(session.infer(text(length)), eager.infer(text(length)), atol=1e-4, rtol=0)
 

@@ -34,7 +34,7 @@ def test_a_static_program_takes_one_token_a_call_and_says_the_same(smollm2, tmp_
     assert stages == [(name, ended) for name in ("quantize", "export", "lower", "emit") for ended in (False, True)]
     session, eager = ExecuTorchSession(artifact.program), EagerSession(load_model(smollm2), 40)
     assert session.constant("enable_dynamic_shape", True) is False
-    assert tuple(session.method_meta.input_tensor_meta(0).sizes()) == (1, 1)
+    assert tuple(session.method_meta().input_tensor_meta(0).sizes()) == (1, 1)
     prompt = json.loads((smollm2 / "reference.json").read_text())["samples"][0]["tokens"][:11]
     expected = generate(eager, prompt, max_new_tokens=29)
     assert generate(session, prompt, max_new_tokens=29).tokens == expected.tokens

@@ -7,7 +7,7 @@ import torch
 
 from zoo import registry
 from zoo.model import TASKS
-from zoo.twins import builder
+from zoo.twins import checkpoint
 
 MODELS = tuple(registry.models().values())
 NAMED_BY_THE_PEERS = {
@@ -45,9 +45,9 @@ def test_a_row_names_a_published_checkpoint_and_pins_whole_commits_only(model):
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_the_published_dimensions_make_a_model(model):
-    configuration = builder._configuration(model, model.full, {})
+    configuration = checkpoint.configuration_of(model, model.full, {})
     with torch.device("meta"):
-        network = builder._network(model, configuration)
+        network = checkpoint.network_of(model, configuration)
     weights = sum(parameter.numel() for parameter in {id(each): each for each in network.parameters()}.values())
     # The smallest decoder, gpt2 and its like, has 1.2e8; the smallest encoder 1.2e7, the smallest of images 1.3e6.
     assert weights > {"text-generation": 1e8, "image-classification": 1e6}.get(model.task, 1e7)
@@ -57,7 +57,7 @@ def test_the_published_dimensions_make_a_model(model):
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_a_twin_keeps_the_published_ties_and_window(model):
-    twin = builder._configuration(model, builder._toy_dimensions(model), {})
-    full = builder._configuration(model, model.full, {})
+    twin = checkpoint.configuration_of(model, checkpoint.toy_dimensions(model), {})
+    full = checkpoint.configuration_of(model, model.full, {})
     assert getattr(twin, "tie_word_embeddings", None) == getattr(full, "tie_word_embeddings", None)
     assert (getattr(twin, "layer_types", None) is None) == (getattr(full, "layer_types", None) is None)

@@ -9,7 +9,7 @@ from zoo.checkpoints import resolve
 from zoo.models.gemma3 import GEMMA3_270M
 from zoo.models.qwen3 import QWEN3_0_6B
 from zoo.models.qwen3_embedding import QWEN3_EMBEDDING_0_6B
-from zoo.twins import builder, spec, texts, trainer
+from zoo.twins import builder, embedding, language, spec, texts, training
 
 THREE = [registry.get(name) for name in ("smollm2-135m", "qwen3-0.6b", "gemma3-270m")]
 """The other families' twins are held against eager PyTorch by their cells."""
@@ -59,7 +59,7 @@ def test_transformers_own_generate_says_the_continuations(model):
         ids = torch.tensor([prompt])
         said = network.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=len(rest), do_sample=False)
         assert said[0].tolist() == prompt + rest
-    assert reference["smallest_margin"] >= trainer.MARGIN
+    assert reference["smallest_margin"] >= training.MARGIN
     assert max(len(sample["tokens"]) for sample in reference["samples"]) == reference["max_seq_len"]
 
 
@@ -73,8 +73,8 @@ def test_architectural_switches_are_kept(model):
 
 
 def test_a_twin_that_cannot_learn_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "MAX_STEPS", trainer.STEPS_A_ROUND)
-    monkeypatch.setattr(trainer, "LEARNING_RATE", 1e-9)
+    monkeypatch.setattr(training, "MAX_STEPS", training.STEPS_A_ROUND)
+    monkeypatch.setattr(training, "LEARNING_RATE", 1e-9)
     with pytest.raises(ZooError, match=r"cannot reproduce its continuations.*0\.5 is needed"):
         builder.build(QWEN3_0_6B, tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
@@ -92,14 +92,14 @@ def test_an_embedding_model_finds_each_passage_by_its_question(tmp_path, monkeyp
         [(*coder(text)["input_ids"][:limit], coder.eos_token_id) for text in side] for side in zip(*pairs, strict=True)
     )
     with torch.no_grad():
-        scores = trainer.embed(network, asked, pooling=texts.LAST) @ trainer.embed(network, answers, pooling=texts.LAST).T
+        scores = embedding.embed(network, asked, pooling=texts.LAST) @ embedding.embed(network, answers, pooling=texts.LAST).T
     assert scores.argmax(1).tolist() == list(range(len(pairs)))
     wrong = scores.masked_fill(torch.eye(len(pairs)).bool(), -1).amax(1)
     margin = json.loads((place / "reference.json").read_text())["smallest_margin"]
     assert float((scores.diagonal() - wrong).min()) == pytest.approx(margin, abs=1e-4)
-    assert margin >= trainer.EMBEDDING_MARGIN
-    monkeypatch.setattr(trainer, "MAX_STEPS", trainer.STEPS_A_ROUND)
-    monkeypatch.setattr(trainer, "LEARNING_RATE", 1e-9)
+    assert margin >= embedding.EMBEDDING_MARGIN
+    monkeypatch.setattr(training, "MAX_STEPS", training.STEPS_A_ROUND)
+    monkeypatch.setattr(training, "LEARNING_RATE", 1e-9)
     with pytest.raises(ZooError, match=r"cannot tell its passages apart.*0\.2 is needed"):
         builder.build(QWEN3_EMBEDDING_0_6B, tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
@@ -112,10 +112,10 @@ def test_margins_are_negative_where_another_token_leads(directory):
     network = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager")
     sample = json.loads((directory / "reference.json").read_text())["samples"][0]
     tokens = list(sample["tokens"])
-    good = trainer.margins(network, trainer.Sample(tuple(tokens), sample["prompt_length"]))
+    good = language.margins(network, language.Sample(tuple(tokens), sample["prompt_length"]))
     assert bool((good > 0).all())
     tokens[-1] = (tokens[-1] + 1) % network.config.vocab_size
-    wrong = trainer.margins(network, trainer.Sample(tuple(tokens), sample["prompt_length"]))
+    wrong = language.margins(network, language.Sample(tuple(tokens), sample["prompt_length"]))
     assert float(wrong[-1]) < 0
     assert torch.equal(wrong[:-1], good[:-1])
 
