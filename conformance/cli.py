@@ -334,6 +334,22 @@ def export(
             "--qembedding_group_size", "--qembedding-group-size", help="Values of a row that share a scale; 0: one a row."
         ),
     ] = None,
+    qlinear_encoder: Annotated[
+        str | None,
+        typer.Option("--qlinear_encoder", "--qlinear-encoder", help="As --qlinear, of the encoder before a decoder."),
+    ] = None,
+    qlinear_encoder_group_size: Annotated[
+        int | None,
+        typer.Option("--qlinear_encoder_group_size", "--qlinear-encoder-group-size", help="As --qlinear_group_size."),
+    ] = None,
+    qembedding_encoder: Annotated[
+        str | None,
+        typer.Option("--qembedding_encoder", "--qembedding-encoder", help="As --qembedding, of the encoder before a decoder."),
+    ] = None,
+    qembedding_encoder_group_size: Annotated[
+        int | None,
+        typer.Option("--qembedding_encoder_group_size", "--qembedding-encoder-group-size", help="As --qembedding_group_size."),
+    ] = None,
     use_shared_embedding: Annotated[
         bool, typer.Option("--use_shared_embedding", "--use-shared-embedding", help="Store a tied embedding once.")
     ] = False,
@@ -383,6 +399,10 @@ def export(
         qlinear_group_size=qlinear_group_size,
         qembedding=qembedding,
         qembedding_group_size=qembedding_group_size,
+        qlinear_encoder=qlinear_encoder,
+        qlinear_encoder_group_size=qlinear_encoder_group_size,
+        qembedding_encoder=qembedding_encoder,
+        qembedding_encoder_group_size=qembedding_encoder_group_size,
         use_shared_embedding=use_shared_embedding,
         allow_skipped_layers=allow_skipped_layers,
         dynamic_shapes=not disable_dynamic_shapes,

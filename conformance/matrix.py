@@ -268,7 +268,8 @@ def parts(configuration: str) -> dict[str, str]:
     plain = replace(
         config, recipe="xnnpack" if config.qlinear else config.recipe, dtype="fp32", use_custom_sdpa=False,
         use_custom_kv_cache=False, quantize_kv_cache=False, use_attention_sink=None, qembedding=None,
-        qembedding_group_size=None, use_shared_embedding=False, dynamic_shapes=True,
+        qembedding_group_size=None, qlinear_encoder=None, qlinear_encoder_group_size=None, qembedding_encoder=None,
+        qembedding_encoder_group_size=None, use_shared_embedding=False, dynamic_shapes=True,
     )  # fmt: skip
     linear = plain.id.split("-", 2)[2] if config.qlinear else ""
     return {

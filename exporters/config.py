@@ -1,7 +1,7 @@
 """``ExportConfig``: what is asked of an export, validated, and the grammar of configuration ids.
 
-An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-qlinear[-gN|-pc]][-embQ[gN]][-shared][-static]``, for example
-``xnnpack-fp32-sdpa-kv-8da4w-emb8w``:
+An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-qlinear[-gN|-pc]][-embQ[gN]][-encQ[-gN|-pc]][-encembQ[gN]][-shared]
+[-static]``, for example ``xnnpack-fp32-sdpa-kv-8da4w-emb8w``:
 
 ============= ==========================================================================================================
 ``sdpa``       attention is the custom operator ``llama::custom_sdpa``
@@ -13,6 +13,8 @@ An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-qlinear[-gN|-pc]][-embQ[gN]
 ``8da4w+8da8w`` ``8da4w``, and ``8da8w`` in the layers that the group size does not divide
 ``gN``, ``pc`` N weights share a scale, or a whole output channel does, where that is not the scheme's default
 ``emb8w``      the embedding has 8-bit weights, one scale a row; ``emb4w``: 4-bit weights in groups of 32
+``enc8da8w``   linear layers of the encoder, where there is one beside a decoder, are quantized; without it they are not
+``encemb8w``   the same of the encoder's embedding
 ``shared``     an embedding tied to the output layer is stored once
 ``static``     a decoder takes one token a call, an encoder texts padded to the longest, instead of any length
 ============= ==========================================================================================================
@@ -79,7 +81,9 @@ QEMBEDDING: Mapping[str, Scheme] = MappingProxyType(
 _ID = re.compile(
     r"(?P<recipe>[a-z0-9]+)-(?P<dtype>[a-z]+[0-9]+)(?P<sdpa>-sdpa)?(?:-kv(?P<kv>8?))?(?:-sink(?P<sink>[1-9][0-9]*w[1-9][0-9]*))?"
     r"(?:-(?P<qlinear>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<group>g[0-9]+|pc))?)?"
-    r"(?:-emb(?P<qembedding>[0-9]+w)(?P<egroup>g[0-9]+|pc)?)?(?P<shared>-shared)?(?P<static>-static)?"
+    r"(?:-emb(?P<qembedding>[0-9]+w)(?P<egroup>g[0-9]+|pc)?)?"
+    r"(?:-enc(?P<qlinear_encoder>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<encgroup>g[0-9]+|pc))?)?"
+    r"(?:-encemb(?P<qembedding_encoder>[0-9]+w)(?P<encegroup>g[0-9]+|pc)?)?(?P<shared>-shared)?(?P<static>-static)?"
 )
 
 
@@ -101,13 +105,22 @@ class ExportConfig:
     """``sinks,window``: full-attention layers attend to the first ``sinks`` positions and the last ``window``, and keep no
     others, whatever the sequence's length (arXiv:2309.17453, with absolute positions); ``None`` keeps all."""
     qlinear: str | None = None
-    """Quantization of linear layers, a key of ``QLINEAR``; or ``None``."""
+    """Quantization of linear layers, a key of ``QLINEAR``; or ``None``. Of a model with an encoder and a decoder those of the
+    decoder."""
     qlinear_group_size: int | None = None
     """Input features that share a scale, 0 for one scale an output channel; ``None`` takes the scheme's default."""
     qembedding: str | None = None
     """Quantization of the embedding, a key of ``QEMBEDDING``; or ``None``."""
     qembedding_group_size: int | None = None
     """Values of a row that share a scale, 0 for one scale a row; ``None`` takes the scheme's default."""
+    qlinear_encoder: str | None = None
+    """As ``qlinear``, of the encoder in front of a decoder: of texts, of images, of sound."""
+    qlinear_encoder_group_size: int | None = None
+    """As ``qlinear_group_size``, of the encoder."""
+    qembedding_encoder: str | None = None
+    """As ``qembedding``, of the encoder."""
+    qembedding_encoder_group_size: int | None = None
+    """As ``qembedding_group_size``, of the encoder."""
     use_shared_embedding: bool = False
     """Store an embedding that is tied to the output layer once."""
     allow_skipped_layers: bool = False
@@ -126,6 +139,8 @@ class ExportConfig:
             ("dtype", self.dtype, DTYPES),
             ("qlinear", self.qlinear, (None, *QLINEAR)),
             ("qembedding", self.qembedding, (None, *QEMBEDDING)),
+            ("qlinear_encoder", self.qlinear_encoder, (None, *QLINEAR)),
+            ("qembedding_encoder", self.qembedding_encoder, (None, *QEMBEDDING)),
         ):
             if value not in allowed:
                 raise unknown_option(kind, value, [name for name in allowed if name])
@@ -148,6 +163,8 @@ class ExportConfig:
         for kind, value, schemes, size in (
             ("qlinear", self.qlinear, QLINEAR, self.qlinear_group_size),
             ("qembedding", self.qembedding, QEMBEDDING, self.qembedding_group_size),
+            ("qlinear_encoder", self.qlinear_encoder, QLINEAR, self.qlinear_encoder_group_size),
+            ("qembedding_encoder", self.qembedding_encoder, QEMBEDDING, self.qembedding_encoder_group_size),
         ):
             option = f"{kind}_group_size"
             if size is not None:
@@ -175,7 +192,7 @@ class ExportConfig:
                     f"{option} {size} cannot be honoured with {kind} {value!r} and the recipe {self.recipe!r}: their "
                     f"kernels take {spoken}."
                 )
-        if self.qlinear is None and self.allow_skipped_layers:
+        if self.qlinear is None and self.qlinear_encoder is None and self.allow_skipped_layers:
             raise ExportError("allow_skipped_layers without qlinear would be ignored; add qlinear 8da4w.")
 
     def _check_attention(self) -> None:
@@ -204,6 +221,13 @@ class ExportConfig:
             parts += [group] if (group := _spoken(self.group_size, QLINEAR[self.qlinear])) else []
         if self.qembedding:
             parts.append(f"emb{self.qembedding}{_spoken(self.embedding_group_size, QEMBEDDING[self.qembedding])}")
+        if self.qlinear_encoder:
+            parts.append(f"enc{self.qlinear_encoder.replace(',', '+')}")
+            size = _effective(self.qlinear_encoder_group_size, QLINEAR, self.qlinear_encoder)
+            parts += [group] if (group := _spoken(size, QLINEAR[self.qlinear_encoder])) else []
+        if self.qembedding_encoder:
+            size = _effective(self.qembedding_encoder_group_size, QEMBEDDING, self.qembedding_encoder)
+            parts.append(f"encemb{self.qembedding_encoder}{_spoken(size, QEMBEDDING[self.qembedding_encoder])}")
         parts += ["shared"] if self.use_shared_embedding else []
         parts += [] if self.dynamic_shapes else ["static"]
         return "-".join(parts)
@@ -219,6 +243,27 @@ class ExportConfig:
         return _effective(self.qembedding_group_size, QEMBEDDING, self.qembedding)
 
     @property
+    def linear_schemes(self) -> tuple[Scheme, ...]:
+        """How linear layers are quantized, wherever they are."""
+        return tuple(QLINEAR[name] for name in (self.qlinear, self.qlinear_encoder) if name is not None)
+
+    @property
+    def of_encoder(self) -> ExportConfig:
+        """The configuration whose ``qlinear`` and ``qembedding`` are those of the encoder."""
+        return dataclasses.replace(
+            self,
+            qlinear=self.qlinear_encoder,
+            qlinear_group_size=self.qlinear_encoder_group_size,
+            qembedding=self.qembedding_encoder,
+            qembedding_group_size=self.qembedding_encoder_group_size,
+            qlinear_encoder=None,
+            qlinear_encoder_group_size=None,
+            qembedding_encoder=None,
+            qembedding_encoder_group_size=None,
+            allow_skipped_layers=self.allow_skipped_layers and self.qlinear_encoder is not None,
+        )
+
+    @property
     def attention_sink(self) -> tuple[int, int] | None:
         """Sinks and window, in tokens."""
         if self.use_attention_sink is None:
@@ -229,7 +274,7 @@ class ExportConfig:
     @property
     def quantized(self) -> bool:
         """Whether any weight is quantized."""
-        return self.qlinear is not None or self.qembedding is not None
+        return any((self.qlinear, self.qembedding, self.qlinear_encoder, self.qembedding_encoder))
 
     @property
     def reduces(self) -> bool:
@@ -247,7 +292,7 @@ class ExportConfig:
         if match is None:
             raise ExportError(
                 f"{text!r} is no configuration id. One reads recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-8da4w[-gN|-pc]][-emb8w[gN]]"
-                "[-shared][-static], such as 'xnnpack-fp32-sdpa-kv-8da4w-emb8w'."
+                "[-enc8da4w[-gN|-pc]][-encemb8w[gN]][-shared][-static], such as 'xnnpack-fp32-sdpa-kv-8da4w-emb8w'."
             )
         config = cls(
             recipe=match["recipe"],
@@ -260,6 +305,10 @@ class ExportConfig:
             qlinear_group_size=_read(match["group"]),
             qembedding=match["qembedding"],
             qembedding_group_size=_read(match["egroup"]),
+            qlinear_encoder=match["qlinear_encoder"] and match["qlinear_encoder"].replace("+", ","),
+            qlinear_encoder_group_size=_read(match["encgroup"]),
+            qembedding_encoder=match["qembedding_encoder"],
+            qembedding_encoder_group_size=_read(match["encegroup"]),
             use_shared_embedding=match["shared"] is not None,
             dynamic_shapes=match["static"] is None,
             **options,

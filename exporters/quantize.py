@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from exporters.components import encoders
 from exporters.config import PER_CHANNEL, QEMBEDDING, QLINEAR, ExportConfig, Scheme
 from exporters.errors import ExportError, NotApplicableError
 from exporters.spelling import spell_out_linear_layers
@@ -63,36 +64,79 @@ def quantize(model: Any, config: ExportConfig) -> QuantizationReport:
     if not config.quantized:
         return QuantizationReport()
     spell_out_linear_layers(model)
-    linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    sizes = {name: module.weight.numel() for name, module in linears.items()}
-    embeddings = {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
-    uncalled = _uncalled(model, linears, config) if config.qlinear is not None else []
-    undivided = [
-        name
-        for name, module in linears.items()
-        if name not in uncalled and config.group_size and module.in_features % config.group_size
-    ]
-    skipped = _check(model, linears, undivided, embeddings, config)
-    skipped += [SkippedLayer(name, "the model reads its weight and never calls it as a layer") for name in uncalled]
+    front = {id(module) for encoder in encoders(model) for module in encoder.modules()}
+    if not front and (config.qlinear_encoder or config.qembedding_encoder):
+        option = "qlinear_encoder" if config.qlinear_encoder else "qembedding_encoder"
+        raise NotApplicableError(
+            f"{option}: {type(model).__name__} has no encoder in front of a decoder; {option.removesuffix('_encoder')} "
+            "quantizes all of it."
+        )
+    parts = [_Part.of(model, config, lambda module: id(module) not in front)]
+    parts += [_Part.of(model, config.of_encoder, lambda module: id(module) in front)] if front else []
+    skipped = [layer for part in parts for layer in part.check(model)]
     # Nothing was touched so far: a refusal leaves the model as it was.
     untied = _untie(model)
-    layers: list[QuantizedLayer] = []
-    if config.qlinear is not None:
-        scheme = QLINEAR[config.qlinear]
-        divided = [name for name in linears if name not in undivided and name not in uncalled]
-        layers += _quantize(linears, divided, "linear", scheme, config.group_size)
-        if scheme.fallback is not None:
-            layers += _quantize(linears, undivided, "linear", QLINEAR[scheme.fallback], PER_CHANNEL)
+    layers = [layer for part in parts for layer in part.quantize()]
     done = {layer.name for layer in layers}
-    if config.qembedding is not None:
-        for module in embeddings.values():
-            # executorch 1.4.1 does not fuse a dequantized embedding that has one ("Missing out variants:
-            # torchao::dequantize_affine"); it matters for training only.
-            module.padding_idx = None
-        scheme = QEMBEDDING[config.qembedding]
-        layers += _quantize(embeddings, list(embeddings), "embedding", scheme, config.embedding_group_size)
+    sizes = {name: size for part in parts for name, size in part.sizes.items()}
     share = sum(size for name, size in sizes.items() if name in done) / sum(sizes.values()) if sizes else 0.0
     return QuantizationReport(layers=tuple(layers), skipped=tuple(skipped), untied=untied, linear_share=share)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The layers of a model, or of its encoder or decoder, that are quantized alike."""
+
+    config: ExportConfig
+    linears: Mapping[str, nn.Linear]
+    embeddings: Mapping[str, nn.Embedding]
+    uncalled: Sequence[str]
+    """Linear layers that are never called."""
+    sizes: Mapping[str, int]
+    """Numbers of each linear layer's weight."""
+
+    @classmethod
+    def of(cls, model: Any, config: ExportConfig, belongs: Callable[[nn.Module], bool]) -> _Part:
+        linears = {name: each for name, each in model.named_modules() if isinstance(each, nn.Linear) and belongs(each)}
+        return cls(
+            config=config,
+            linears=linears,
+            embeddings={name: each for name, each in model.named_modules() if isinstance(each, nn.Embedding) and belongs(each)},
+            uncalled=_uncalled(model, linears, config) if config.qlinear is not None else [],
+            sizes={name: module.weight.numel() for name, module in linears.items()},
+        )
+
+    @property
+    def undivided(self) -> list[str]:
+        """Linear layers that the group size does not divide."""
+        size = self.config.group_size
+        return [name for name, each in self.linears.items() if name not in self.uncalled and size and each.in_features % size]
+
+    def check(self, model: Any) -> list[SkippedLayer]:
+        """The layers that will be left as they are; raises as ``quantize`` does."""
+        skipped = _check(model, self.linears, self.undivided, self.embeddings, self.config)
+        reason = "the model reads its weight and never calls it as a layer"
+        return skipped + [SkippedLayer(name, reason) for name in self.uncalled]
+
+    def quantize(self) -> list[QuantizedLayer]:
+        """Quantize them, and read back what was done to them."""
+        config = self.config
+        layers: list[QuantizedLayer] = []
+        if config.qlinear is not None:
+            scheme = QLINEAR[config.qlinear]
+            undivided = self.undivided
+            divided = [name for name in self.linears if name not in undivided and name not in self.uncalled]
+            layers += _quantize(self.linears, divided, "linear", scheme, config.group_size)
+            if scheme.fallback is not None:
+                layers += _quantize(self.linears, undivided, "linear", QLINEAR[scheme.fallback], PER_CHANNEL)
+        if config.qembedding is not None:
+            for module in self.embeddings.values():
+                # executorch 1.4.1 does not fuse a dequantized embedding that has one ("Missing out variants:
+                # torchao::dequantize_affine"); it matters for training only.
+                module.padding_idx = None
+            scheme = QEMBEDDING[config.qembedding]
+            layers += _quantize(self.embeddings, list(self.embeddings), "embedding", scheme, config.embedding_group_size)
+        return layers
 
 
 def _check(
@@ -134,9 +178,15 @@ def _undivided(name: str, module: nn.Linear, config: ExportConfig) -> SkippedLay
     return SkippedLayer(name, f"{module.in_features} input features are no multiple of the group size {config.group_size}")
 
 
-def is_quantized(layer: nn.Module) -> bool:
-    """Whether torchao has quantized a layer's weight."""
-    return hasattr(layer.weight, "qdata")
+def is_quantized(layer: nn.Module, *, activations: bool | None = None) -> bool:
+    """Whether torchao has quantized a layer's weight.
+
+    Args:
+        activations: Only with dynamically quantized activations, or only without; ``None`` takes both.
+    """
+    weight: Any = layer.weight
+    quantized = hasattr(weight, "qdata")
+    return quantized and activations in (None, getattr(weight, "activation_quantization", None) is not None)
 
 
 def _quantize(modules: Mapping[str, Any], names: Sequence[str], kind: str, scheme: Scheme, group: int) -> list[QuantizedLayer]:

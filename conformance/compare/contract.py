@@ -183,8 +183,10 @@ def realised(artifact: Artifact, *, unquantized_bytes: int | None) -> list[str]:
     stored = {layer["bits"] for layer in account.cache if layer["kind"] != "state"}
     if attends and stored != {8 if config.quantize_kv_cache else _BITS[config.dtype]}:
         wrong.append(f"caches store {sorted(stored)} bits with quantize_kv_cache={config.quantize_kv_cache}")
-    if config.qembedding is not None:
-        ask(True, f"quantized_decomposed::embedding_{'byte' if config.qembedding == '8w' else '4bit'}", "qembedding")
+    for option in ("qembedding", "qembedding_encoder"):
+        scheme = getattr(config, option)
+        if scheme is not None:
+            ask(True, f"quantized_decomposed::embedding_{'byte' if scheme == '8w' else '4bit'}", option)
     # XNNPACK has no bfloat16: of such a model it takes what is computed in fp32, if anything is.
     if (config.recipe == "xnnpack") != ("XnnpackBackend" in backends) and config.dtype != "bf16":
         wrong.append(f"delegates are {sorted(backends) or 'none'} with the recipe {config.recipe}")
@@ -210,8 +212,8 @@ def _linear_weights(config: ExportConfig, account: Account) -> list[str]:
     )
     found = {(weights.bits, weights.group_size): weights.count for weights in account.realised.linear_weights}
     wrong = []
-    if config.qlinear is not None and not asked:
-        wrong.append(f"no linear layer was quantized with qlinear={config.qlinear}")
+    if (config.qlinear or config.qlinear_encoder) and not asked:
+        wrong.append(f"no linear layer was quantized with qlinear={config.qlinear or config.qlinear_encoder}")
     if found != dict(asked):
         wrong.append(f"quantized linear weights are {_told(found)}, expected {_told(asked)}")
     return wrong

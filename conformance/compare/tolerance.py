@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporters.config import QLINEAR, ExportConfig
+from exporters.config import ExportConfig
 
 MAX_ABS_ERROR = 1e-3
 """Largest logit error of a program that computes in fp32, against its baseline in eager PyTorch: the same operations, added up
@@ -45,7 +45,7 @@ def tolerance(config: ExportConfig) -> Tolerance:
     rounded = [
         *([{"fp16": FP16, "bf16": BF16}[config.dtype]] if config.dtype != "fp32" else []),
         *([INT8_CACHE] if config.quantize_kv_cache else []),
-        *([DYNAMIC_ACTIVATIONS] if config.qlinear and QLINEAR[config.qlinear].dynamic_activations else []),
+        *([DYNAMIC_ACTIVATIONS] if any(scheme.dynamic_activations for scheme in config.linear_schemes) else []),
     ]
     if not rounded:
         return EXACT

@@ -21,7 +21,7 @@ def partitioners(config: ExportConfig) -> list[Any]:
 
 
 def prepare(model: Any, config: ExportConfig) -> None:
-    if config.qlinear is None:
+    if not config.linear_schemes:
         return
     _know_mixed_linear()
     for module in list(model.modules()):

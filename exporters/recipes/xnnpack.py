@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from exporters.config import QLINEAR, ExportConfig
+from exporters.config import ExportConfig
 from exporters.passes import bias_apart, equal_ranks, exact_tanh_gelu
 from exporters.quantize import is_quantized
 
@@ -23,11 +23,11 @@ PASSES = (
 
 
 def prepare(model: Any, config: ExportConfig) -> None:
-    if config.qlinear is None or QLINEAR[config.qlinear].dynamic_activations:
+    if all(scheme.dynamic_activations for scheme in config.linear_schemes):
         return
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, nn.Linear) and child.bias is not None and is_quantized(child):
+            if isinstance(child, nn.Linear) and child.bias is not None and is_quantized(child, activations=False):
                 setattr(module, name, BiasApart(child))
 
 
@@ -62,13 +62,11 @@ def partitioners(config: ExportConfig) -> list[Any]:
         XnnpackPartitioner,
     )
 
-    if config.qlinear is None:
-        return [XnnpackPartitioner()]
-    if not QLINEAR[config.qlinear].dynamic_activations:
-        return [_weight_only_partitioner()]
+    dynamic = [scheme.dynamic_activations for scheme in config.linear_schemes]
     # Dynamically quantized linear layers are taken first, each with the computation of its activation's scale: the general
     # partitioner would otherwise cut between the two.
-    return [XnnpackDynamicallyQuantizedPartitioner(), XnnpackPartitioner()]
+    first = [XnnpackDynamicallyQuantizedPartitioner()] if any(dynamic) else []
+    return [*first, XnnpackPartitioner() if all(dynamic) else _weight_only_partitioner()]
 
 
 @contextlib.contextmanager
