@@ -24,12 +24,21 @@ TIERS: Mapping[str, str] = MappingProxyType(
 )
 """The tiers; each holds the ones before it."""
 DECODER, ENCODER, VISION = "CausalLMExportableModule", "MaskedLMExportableModule", "VisionEncoderExportableModule"
-SMOKE: Mapping[str, tuple[str, ...]] = MappingProxyType(dict.fromkeys((DECODER, ENCODER, VISION), ("xnnpack-fp32",)))
+MULTIMODAL = "MultiModalTextToTextExportableModule"
+SMOKE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    dict.fromkeys((DECODER, ENCODER, VISION, MULTIMODAL), ("xnnpack-fp32",))
+)
 CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         DECODER: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp32-sdpa-kv", "xnnpack-fp32-sdpa-kv-8da4w-emb8w"),
         ENCODER: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da4w-emb8w"),
         VISION: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da8w"),
+        MULTIMODAL: (
+            "portable-fp32",
+            "xnnpack-fp32",
+            "xnnpack-fp32-sdpa-kv",
+            "xnnpack-fp32-sdpa-kv-8da4w-emb8w-enc8da8w",
+        ),
     }
 )
 """By wrapper the configurations that every model is run under in ``default``, in the order of the matrix's columns."""
@@ -62,6 +71,19 @@ POOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "xnnpack-fp16-8da8w",
             "xnnpack-fp32-8da4w+8da8w-g128",
         ),
+        MULTIMODAL: (
+            "xnnpack-fp16-sdpa-kv-enc8da8w",
+            "xnnpack-fp32-kv8-8w-emb4w-enc4w",
+            "xnnpack-fp32-static",
+            "portable-bf16-kv",
+            "xnnpack-fp32-sdpa-kv8-8da8w-enc8da4w",
+            "portable-fp32-8w-emb8w-enc8w",
+            "xnnpack-fp16-kv-8da4w-g64",
+            "xnnpack-fp32-sdpa-enc8w",
+            "xnnpack-bf16-emb8w",
+            "portable-fp16-static",
+            "xnnpack-fp32-8da4w-pc-enc8da4w-pc",
+        ),
     }
 )
 """By wrapper the configurations of which a model takes a share in ``default``."""
@@ -84,6 +106,7 @@ NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         ENCODER: POOL[ENCODER],
         VISION: POOL[VISION],
+        MULTIMODAL: POOL[MULTIMODAL],
     }
 )
 """By wrapper what ``nightly`` runs beyond ``default`` for every model."""

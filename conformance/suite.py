@@ -36,12 +36,12 @@ class ModelConformance:
         """The program has the methods, the metadata and the operators that were asked for."""
         require(record, "contract")
 
-    @pytest.mark.tasks("text-generation", "fill-mask", "image-classification")
+    @pytest.mark.tasks("text-generation", "image-text-to-text", "fill-mask", "image-classification")
     def test_logits(self, record: Record) -> None:
         """The logits are those of eager PyTorch: teacher-forced ones, those of masked tokens, those of classes."""
         require(record, "logits")
 
-    @pytest.mark.tasks("text-generation", "fill-mask")
+    @pytest.mark.tasks("text-generation", "image-text-to-text", "fill-mask")
     def test_tokens(self, record: Record) -> None:
         """Greedy decoding chooses, and a mask is filled with, the tokens that eager PyTorch chooses."""
         require(record, "tokens")
@@ -61,10 +61,15 @@ class ModelConformance:
         """Every question finds the passage that eager PyTorch finds, and it is the right one."""
         require(record, "retrieval")
 
-    @pytest.mark.wrappers("CausalLMExportableModule")
+    @pytest.mark.wrappers("CausalLMExportableModule", "MultiModalTextToTextExportableModule")
     def test_cache_state(self, record: Record) -> None:
         """However a sequence is fed, the logits are the same; one token too many is refused."""
         require(record, "cache_state")
+
+    @pytest.mark.wrappers("MultiModalTextToTextExportableModule")
+    def test_encoder(self, record: Record) -> None:
+        """The embeddings of images or sounds are those of eager PyTorch."""
+        require(record, "encoder")
 
     @pytest.mark.wrappers("MaskedLMExportableModule", "VisionEncoderExportableModule")
     def test_shapes(self, record: Record) -> None:

@@ -73,6 +73,19 @@ def image_classification(model: PreTrainedModel, config: ExportConfig, *, height
     }
 
 
+def multimodal(decoder: Mapping[str, Any], encoder: Any, *, features: int) -> dict[str, Any]:
+    """The constant methods of a model that also looks or listens: those of its decoder, the size of what its encoder takes, the
+    token that an embedding takes the place of, and how many embeddings an image or sound becomes.
+
+    Args:
+        decoder: As ``causal_lm`` makes them.
+        encoder: An ``exporters.wrappers.modalities.ModalityEncoder``.
+        features: Embeddings of one image or sound.
+    """
+    name = encoder.modality
+    return {**decoder, **encoder.constants(), f"get_{name}_token_id": encoder.token_id, f"get_{name}_seq_len": features}
+
+
 def _special_tokens(text: Any, generation: Any) -> dict[str, Any]:
     """The tokens that begin and end a text; the generation configuration has the first word."""
     bos, eos = (

@@ -13,12 +13,13 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fill-mask": ("MaskedLMExportableModule",),
         "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
         "image-classification": ("VisionEncoderExportableModule",),
+        "image-text-to-text": ("MultiModalTextToTextExportableModule",),
     }
 )
 """The tasks the suite can run, as the Hub names them, with the wrappers that models of each may have."""
 
 
-IMAGE_TASKS = ("image-classification",)
+IMAGE_TASKS = ("image-classification", "image-text-to-text")
 """The tasks whose models look at images."""
 
 TRAITS: Mapping[str, str] = MappingProxyType(
@@ -42,6 +43,8 @@ class Prompt:
     """What the model is asked; of a model of images what the reference image shows, such as ``red circle``."""
     continuation: str | None = None
     """What a twin learns to answer; ``None`` takes the answer from the reference texts."""
+    shown: tuple[str, ...] = ()
+    """What the images that the text has a marker for (``<image>``) show."""
 
 
 @dataclass(frozen=True, init=False)

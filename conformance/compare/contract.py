@@ -68,11 +68,12 @@ def check_contract(
     )
 
 
-def causal_signature(model: Model, eager: Any, artifact: Artifact) -> Signature:
+def causal_signature(model: Model, eager: Any, artifact: Artifact, reference: object = None) -> Signature:
     """What a decoder with a KV cache must have.
 
     Args:
         eager: The checkpoint's transformers model. The special tokens are those that its ``generate`` would use.
+        reference: What the sessions are fed; it says nothing of a decoder.
     """
     configuration, generation = eager.config, getattr(eager, "generation_config", None)
     text = configuration.get_text_config()

@@ -60,12 +60,18 @@ class EagerSession:
             return self._call(tokens)
         return torch.cat([self._call(token) for token in torch.split(tokens, 1, dim=1)])
 
+    def arguments(self, tokens: Tensor) -> dict[str, Any]:
+        """What the model is given beside the tokens [1, n] of a call."""
+        return {}
+
     @torch.inference_mode()
     def _call(self, tokens: Tensor) -> Tensor:
         if self._cache is None:
             self._cache = eager_cache.build(self.model, bits=self._cache_bits)
         with eager_cache.attention_sink(*self._sink) if self._sink else nullcontext():
-            output = self.model(input_ids=tokens, use_cache=True, **{self._cache_argument: self._cache})
+            output = self.model(
+                input_ids=tokens, use_cache=True, **{self._cache_argument: self._cache}, **self.arguments(tokens)
+            )
         if getattr(output, self._cache_argument, None) is None:
             raise SessionError(f"{type(self.model).__name__} keeps no cache; only models that generate with one can be run.")
         self._fed += tokens[0].tolist()

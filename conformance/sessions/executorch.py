@@ -45,10 +45,14 @@ class ExecuTorchSession(Program):
         logits = []
         for chunk in torch.split(tokens, self._limit, dim=1):
             positions = torch.arange(position, position + chunk.shape[1])
-            logits.append(self.run("forward", chunk.contiguous(), positions)[0][0])
+            logits.append(self.call(chunk, positions))
             position += chunk.shape[1]
             self._fed = position
         return logits[0].float() if len(logits) == 1 else torch.cat(logits).float()
+
+    def call(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """The logits [n, vocabulary] of one call of the program with tokens [1, n] at positions [n]."""
+        return self.run("forward", tokens.contiguous(), positions)[0][0]
 
 
 class ExecuTorchInference(Program):
@@ -63,7 +67,7 @@ class ExecuTorchInference(Program):
         super().__init__(path, expected=expected, threads=threads, verify=verify)
         meta = self.method_meta()
         self._sizes = [tuple(meta.input_tensor_meta(index).sizes()) for index in range(meta.num_inputs())]
-        self._dtype = _DTYPES[int(self.constant("get_dtype", 6))]
+        self._dtype = DTYPES[int(self.constant("get_dtype", 6))]
         self._reads = "get_max_seq_len" in self.methods
         self.max_seq_len = int(self.constant("get_max_seq_len")) if self._reads else None
         self._vocabulary = int(self.constant("get_vocab_size", 2**31))
@@ -112,5 +116,5 @@ class ExecuTorchInference(Program):
             )
 
 
-_DTYPES = {5: torch.float16, 6: torch.float32, 15: torch.bfloat16}
+DTYPES = {5: torch.float16, 6: torch.float32, 15: torch.bfloat16}
 """ExecuTorch's ``ScalarType`` numbers."""

@@ -116,10 +116,18 @@ class Program:
         absent = [name for name in self.entry_points if name not in self.methods]
         if absent:
             raise SessionError(f"{self.path} has no method {absent[0]!r}; it has {', '.join(sorted(self.methods))}.")
-        self._loaded: dict[str, Any] = {
-            name: self._guard("load", lambda name=name: self._program.load_method(name)) for name in self.entry_points
-        }
+        self._loaded: dict[str, Any] = {}
+        for name in self.entry_points:
+            self.load(name)
         self.load_seconds = time.perf_counter() - began
+
+    def load(self, method: str) -> None:
+        """Load a further entry point.
+
+        Raises:
+            SessionError: the runtime refuses it.
+        """
+        self._loaded[method] = self._guard("load", lambda: self._program.load_method(method))
 
     def constant(self, name: str, default: Any = None) -> Any:
         """The value of a constant method; a list if it has several.

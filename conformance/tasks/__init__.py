@@ -14,7 +14,15 @@ Runner = Callable[[Model, CellRequest, Trail, Record], None]
 
 def runner(model: Model) -> Runner:
     """The function that runs the cells of ``model``."""
-    from conformance.tasks import decoder, feature_extraction, fill_mask, image_classification, one_pass, text_generation
+    from conformance.tasks import (
+        decoder,
+        feature_extraction,
+        fill_mask,
+        image_classification,
+        multimodal_text_to_text,
+        one_pass,
+        text_generation,
+    )
 
     if model.task == "feature-extraction" and model.wrapper == "MaskedLMExportableModule":
         return one_pass.runner(feature_extraction.ENCODER)
@@ -22,5 +30,6 @@ def runner(model: Model) -> Runner:
         "text-generation": decoder.runner(text_generation.TASK),
         "feature-extraction": decoder.runner(feature_extraction.TASK),
         "fill-mask": one_pass.runner(fill_mask.TASK),
+        "image-text-to-text": decoder.runner(multimodal_text_to_text.TASK),
         "image-classification": one_pass.runner(image_classification.TASK),
     }[model.task]

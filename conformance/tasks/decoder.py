@@ -151,8 +151,8 @@ class Task:
     """The program, as a session."""
     eager: Callable[[Any, int, ExportConfig], GenerationSession] = eager_session
     """The session of a transformers model, with a cache as long and as the configuration has it."""
-    signature: Callable[[Model, Any, Artifact], Signature] = causal_signature
-    """What the program must take and answer, from the row, the eager model and the artifact."""
+    signature: Callable[[Model, Any, Artifact, Reference], Signature] = causal_signature
+    """What the program must take and answer, from the row, the eager model, the artifact and the reference."""
     further: Callable[[GenerationSession, GenerationSession, Reference, Tolerance], Mapping[str, Check]] | None = None
     """Further checks, of the program's session against the baseline's."""
 
@@ -194,7 +194,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
             model,
             artifact,
             session,
-            task.signature(model, eager_model, artifact),
+            task.signature(model, eager_model, artifact, reference),
             unquantized_bytes=stages.weight_bytes(eager_model, config),
         )
     with trail.stage("run"):

@@ -47,28 +47,29 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
     )
 
 
-def _answers(
+def continue_prompts(
     session: GenerationSession, reference: Reference, eos: frozenset[int], *, guess: bool
 ) -> tuple[tuple[Generation, ...], tuple[Tensor, ...]]:
     """Greedy continuations, and for each sequence the logits that predict its continuation."""
-    generations = tuple(
-        generate(
+    generations = []
+    for index, (prompt, sequence) in enumerate(zip(reference.prompts, reference.sequences, strict=True)):
+        reference.about(session, index)
+        said = generate(
             session,
             prompt,
             max_new_tokens=min(reference.new_tokens, reference.max_seq_len - len(prompt)),
             eos_ids=eos,
             guess=sequence[len(prompt) :] if guess else (),
         )
-        for prompt, sequence in zip(reference.prompts, reference.sequences, strict=True)
-    )
+        generations.append(said)
     logits = []
-    for prompt, sequence in zip(reference.prompts, reference.sequences, strict=True):
-        session.reset()
+    for index, (prompt, sequence) in enumerate(zip(reference.prompts, reference.sequences, strict=True)):
+        reference.about(session, index)
         logits.append(session.forward(torch.tensor([sequence]), 0)[len(prompt) - 1 : -1].clone())
-    return generations, tuple(logits)
+    return tuple(generations), tuple(logits)
 
 
-def _judge(judgement: Judgement, record: Record) -> None:
+def judge(judgement: Judgement, record: Record) -> None:
     expected, found, limits = judgement.expected, judgement.found, judgement.tolerance
     logits = compare_logits(torch.cat(expected.logits), torch.cat(found.logits))
     tie = 2 * (MAX_ABS_ERROR if limits.exact else logits.max_abs_error)
@@ -114,7 +115,7 @@ def _generations(judgement: Judgement, tokens: list[TokenComparison]) -> list[Ge
 
 TASK = Task(
     reference=_reference,
-    answers=_answers,
+    answers=continue_prompts,
     vacuous=lambda fp32: vacuous(fp32.logits, fp32.generations),
-    judge=_judge,
+    judge=judge,
 )

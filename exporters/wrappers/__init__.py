@@ -15,6 +15,7 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fill-mask": ("MaskedLMExportableModule",),
         "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
         "image-classification": ("VisionEncoderExportableModule",),
+        "image-text-to-text": ("MultiModalTextToTextExportableModule",),
     }
 )
 """The wrappers of each task; where there are several, the architecture decides (``wrap``)."""
@@ -61,10 +62,13 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
     from exporters.errors import unknown_option
     from exporters.wrappers.causal_lm import CausalLMExportableModule
     from exporters.wrappers.masked_lm import MaskedLMExportableModule
+    from exporters.wrappers.multimodal import MultiModalTextToTextExportableModule
     from exporters.wrappers.vision import VisionEncoderExportableModule
 
     if task not in TASKS:
         raise unknown_option("task", task, TASKS)
+    if task == "image-text-to-text":
+        return MultiModalTextToTextExportableModule(model, config)
     if task == "image-classification":
         return VisionEncoderExportableModule(model, config)
     if task == "fill-mask" or (task == "feature-extraction" and reads_both_ways(model)):

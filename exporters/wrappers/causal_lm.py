@@ -27,8 +27,7 @@ class CausalLMExportableModule(nn.Module):
 
     Args:
         model: A decoder-only language model of transformers, with or without its output layer, in evaluation mode. Its
-        attention implementation is set to
-            the one the configuration asks for.
+            attention implementation is set to the one the configuration asks for.
         config: The configuration; ``max_seq_len=None`` takes the model's context, at most 2048.
         embeddings: Take embeddings [1, n, hidden] instead of token ids [1, n], as the decoder of a multimodal model does.
 
@@ -69,16 +68,18 @@ class CausalLMExportableModule(nn.Module):
         self._masked = bool(getattr(model.config, "alibi", False))
 
     def _set_attention(self) -> None:
+        # Beside a decoder of embeddings there are encoders, with other attention.
+        decoder = self.model.get_decoder() if self.embeddings else self.model
         if not self.config.use_custom_sdpa:
             rings = any(layer.kind == "ring" for layer in self._layers)
-            self.model.set_attn_implementation(indexed.NAME if rings else "eager")
+            decoder.set_attn_implementation(indexed.NAME if rings else "eager")
             return
         if not self.model._supports_attention_backend:
             raise NotApplicableError(
                 f"{type(self.model).__name__} writes its attention out instead of asking for an implementation, so custom SDPA "
                 "cannot take its place; export without use_custom_sdpa."
             )
-        self.model.set_attn_implementation(custom_sdpa.NAME)
+        decoder.set_attn_implementation(custom_sdpa.NAME)
 
     def forward(self, tokens: Tensor, cache_position: Tensor) -> Tensor:
         """Logits of every token of a call, and the cache updated.

@@ -78,7 +78,7 @@ def image_size(model: PreTrainedModel, config: ExportConfig) -> tuple[int, int]:
     Raises:
         ExportError: there is none, or the model has positions for another one only.
     """
-    named = getattr(model.config, "image_size", None)
+    named = getattr(getattr(model.config, "vision_config", model.config), "image_size", None)
     size = config.image_size or named or _processed_size(Path(model.name_or_path))
     if size is None:
         raise ExportError(

@@ -16,13 +16,17 @@ KINDS: Mapping[str, str] = {
     "fill-mask": "masked",
     "feature-extraction": "embedding",
     "image-classification": "classifier",
+    "image-text-to-text": "multimodal",
 }
 """The module of this package that builds the twins of each task."""
+WORDLESS = ("image-classification",)
+"""Tasks without a tokenizer."""
 
 
 def spec(model: Model) -> dict[str, Any]:
     """Everything of a row that determines its twin, as JSON values: a part of the cache key."""
     twin = model.twin
+    reads = model.task not in WORDLESS
     return {
         "task": model.task,
         "model_type": twin.model_type,
@@ -32,7 +36,8 @@ def spec(model: Model) -> dict[str, Any]:
         "add_bos": twin.add_bos,
         "config": dict(twin.config),
         "processor": dict(model.processor),
-        "prompts": [prompt.text for prompt in model.reference_prompts] if twin.image_size else texts.pairs(model),
+        "prompts": texts.pairs(model) if reads else [prompt.text for prompt in model.reference_prompts],
+        **({"shown": [prompt.shown for prompt in model.reference_prompts]} if reads and twin.image_size else {}),
     }
 
 
@@ -61,17 +66,25 @@ def build(model: Model, directory: Path) -> None:
 
 
 def build_full(model: Model, directory: Path) -> None:
-    """Save the published dimensions with seeded random weights and the twin's tokenizer in ``directory``."""
+    """Save the published dimensions with seeded random weights, the twin's tokenizer and the published preprocessing in
+    ``directory``."""
     import torch
 
     _quiet()
-    fast = None if model.twin.image_size else tokenizer_of(model)
-    configuration = configuration_of(model, model.full, {} if fast is None else token_ids(fast))
+    fast = None if model.task in WORDLESS else tokenizer_of(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model.twin.seed)
-        network = network_of(model, configuration)
+        if model.task == "image-text-to-text":
+            from zoo.twins import multimodal
+
+            assert fast is not None
+            fast.chat_template = multimodal.CHAT_TEMPLATE
+            network = multimodal.network_with(model, fast, model.full)
+        else:
+            network = network_of(model, configuration_of(model, model.full, {} if fast is None else token_ids(fast)))
     if fast is None:
         network.save_pretrained(directory)
-        image_processor(model, full=True).save_pretrained(directory)
     else:
         save(network, fast, directory)
+    if model.twin.image_size is not None:
+        image_processor(model, full=True).save_pretrained(directory)

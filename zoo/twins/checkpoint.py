@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo.errors import ZooError, unknown
 from zoo.model import Model
+from zoo.placeholders import PLACEHOLDERS
 from zoo.twins import texts, tokenizer
 
 TOY: Mapping[str, int] = {
@@ -52,27 +53,47 @@ def configuration_of(model: Model, dimensions: Mapping[str, Any], token_ids: Map
 
 
 def toy_dimensions(model: Model) -> dict[str, Any]:
-    """``TOY`` where the configuration class knows the name, under the names of the row."""
+    """``TOY`` where the configuration class knows the name, under the names of the row; the same in the configurations of the
+    parts that the row names, such as ``text_config``."""
     from transformers import CONFIG_MAPPING
 
     model_type = model.twin.model_type
     if model_type not in CONFIG_MAPPING:
         raise unknown("model type", model_type, CONFIG_MAPPING.keys(), hint=f"It is the twin of {model.name!r}.")
     default = CONFIG_MAPPING[model_type]()
-    named = {default.attribute_map.get(name, name) for name in model.twin.config}
+    dimensions = _toy(default, model.twin.config, model.twin.image_size)
+    for name, given in model.twin.config.items():
+        if name.endswith("_config") and isinstance(given, Mapping):
+            part = getattr(default, name)
+            if given.get("model_type") not in (None, part.model_type):
+                part = CONFIG_MAPPING[given["model_type"]]()
+            size = model.twin.image_size if name == "vision_config" else None
+            dimensions[name] = _toy(part, given, size)
+    return dimensions
+
+
+def _toy(default: Any, given: Mapping[str, Any], image_size: int | None) -> dict[str, Any]:
+    """``given``, and ``TOY`` where it is silent.
+
+    Args:
+        default: A transformers configuration.
+        image_size: Height and width of images, in pixels.
+    """
+    named = {default.attribute_map.get(name, name) for name in given}
     known = {*default.to_dict(), *default.attribute_map}
-    toy = {
+    toy: dict[str, Any] = {
         name: value
         for name, value in TOY.items()
         if name in known
         and getattr(default, name, None) is not None
         and default.attribute_map.get(name, name) not in named
         # Pyramids of images count stages and widths in lists of their own.
-        and not (model.twin.image_size is not None and name in default.attribute_map)
+        and not (image_size is not None and name in default.attribute_map)
     }
-    if model.twin.image_size is not None and hasattr(default, "image_size"):
-        toy["image_size"] = model.twin.image_size
-    return toy | dict(model.twin.config)
+    if image_size is not None and hasattr(default, "image_size"):
+        both = isinstance(default.image_size, (list, tuple)) and "vision" in default.model_type
+        toy["image_size"] = [image_size, image_size] if both else image_size
+    return toy | dict(given)
 
 
 def network_of(model: Model, configuration: Any) -> Any:
@@ -85,6 +106,7 @@ def network_of(model: Model, configuration: Any) -> Any:
         "fill-mask": transformers.AutoModelForMaskedLM,
         "feature-extraction": transformers.AutoModel,
         "image-classification": transformers.AutoModelForImageClassification,
+        "image-text-to-text": transformers.AutoModelForImageTextToText,
     }[model.task]
     return auto.from_config(configuration, attn_implementation="eager", dtype=torch.float32)
 
@@ -92,7 +114,8 @@ def network_of(model: Model, configuration: Any) -> Any:
 def tokenizer_of(model: Model) -> Any:
     own = tuple(f"{prompt} {answer}" for prompt, answer in texts.pairs(model))
     encoder = model.wrapper == "MaskedLMExportableModule"
-    return tokenizer.train((*texts.corpus(), *own), add_bos=model.twin.add_bos, encoder=encoder)
+    special = PLACEHOLDERS[model.twin.model_type].tokens if model.twin.model_type in PLACEHOLDERS else ()
+    return tokenizer.train((*texts.corpus(), *own), add_bos=model.twin.add_bos, encoder=encoder, special=special)
 
 
 def token_ids(fast: Any) -> dict[str, Any]:
@@ -144,7 +167,10 @@ def image_processor(model: Model, *, full: bool) -> Any:
         size = model.twin.image_size
         own = getattr(transformers, found["pil"])(**values)
         square = {"height": size, "width": size}
-        values["size"] = {"shortest_edge": size} if "shortest_edge" in own.size else square
+        edge = next((name for name in ("shortest_edge", "longest_edge") if name in own.size), None)
+        values["size"] = square if edge is None else {edge: size}
+        if getattr(own, "max_image_size", None) is not None:
+            values["max_image_size"] = {"longest_edge": size}
         if own.crop_size is not None:
             values["crop_size"] = square
     return getattr(transformers, found["pil"])(**values)

@@ -1,0 +1,110 @@
+"""Models that look at images or listen, and write: eager PyTorch's and the ExecuTorch runtime's sessions.
+
+Text has a placeholder for each embedding of an image or sound. ``condition`` takes the images or sounds, one row of a tensor
+each, and the placeholders of the sequence stand for them in order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conformance.sessions.eager import EagerSession
+from conformance.sessions.executorch import DTYPES, ExecuTorchSession
+from conformance.sessions.protocol import SessionError
+from exporters.artifact import ProgramFile
+from exporters.config import ExportConfig
+from zoo.twins.multimodal import arguments, features, placeholder_id
+
+Inputs = Mapping[str, Tensor]
+
+
+class EagerMultimodalSession(EagerSession):
+    """transformers' own model, merging and masks."""
+
+    def __init__(self, model: Any, max_seq_len: int, config: ExportConfig) -> None:
+        super().__init__(model, max_seq_len, cache_bits=8 if config.quantize_kv_cache else None, sink=config.attention_sink)
+        self._placeholder = placeholder_id(model.config)
+        self._embeddings = 1
+        self._inputs: Inputs = {}
+
+    def condition(self, inputs: Inputs) -> None:
+        self.reset()
+        self._inputs = inputs
+        if inputs:
+            self._embeddings = len(self.encode({name: value[:1] for name, value in inputs.items()}))
+
+    def encode(self, inputs: Inputs) -> Tensor:
+        """The embeddings [tokens, hidden] of one image or sound."""
+        return features(self.model, inputs).float()
+
+    def arguments(self, tokens: Tensor) -> dict[str, Any]:
+        """What the model is given beside the tokens [1, n] of a call: the images or sounds that they have placeholders of."""
+        first, rest = divmod(self._fed.count(self._placeholder), self._embeddings)
+        count, more = divmod(int((tokens == self._placeholder).sum()), self._embeddings)
+        if rest or more:
+            raise SessionError(f"a call must have all {self._embeddings} placeholders of an image or sound, or none.")
+        if not count:
+            return {}
+        given = {name: value[first : first + count] for name, value in self._inputs.items()}
+        if any(len(value) < count for value in given.values()) or not given:
+            raise SessionError(f"the text has placeholders for {first + count} images or sounds, and fewer were given.")
+        return arguments(self.model, tokens == self._placeholder, given)
+
+
+class MultimodalSession(ExecuTorchSession):
+    """A ``.pte`` of ``MultiModalTextToTextExportableModule``; the arguments are ``Program``'s."""
+
+    entry_points = ("token_embedding", "text_decoder")
+    modality: str
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
+    ) -> None:
+        super().__init__(path, expected=expected, threads=threads, verify=verify)
+        self._encoder = next(name for name in ("vision_encoder", "audio_encoder") if name in self.methods)
+        name = {"vision_encoder": "image", "audio_encoder": "audio"}[self._encoder]
+        self.load(self._encoder)
+        self._placeholder = int(self.constant(f"get_{name}_token_id"))
+        self._dtype = DTYPES[int(self.constant("get_dtype", 6))]
+        self._features = torch.empty(0)
+        self._sequence: list[int] = []
+
+    def condition(self, inputs: Inputs) -> None:
+        self.reset()
+        rows = len(next(iter(inputs.values()), ()))
+        encoded = [self.encode({name: value[index : index + 1] for name, value in inputs.items()}) for index in range(rows)]
+        self._features = torch.cat(encoded) if encoded else torch.empty(0)
+
+    def encode(self, inputs: Inputs) -> Tensor:
+        """The embeddings [tokens, hidden] of one image or sound."""
+        values = list(inputs.values())
+        meta = self.method_meta(self._encoder)
+        sizes = [tuple(meta.input_tensor_meta(index).sizes()) for index in range(meta.num_inputs())]
+        found = [tuple(value.shape) for value in values]
+        if found != sizes:
+            raise SessionError(
+                f"the inputs have the shapes {found}, and {self._encoder} of {self.path.name} takes {sizes}. Prepare them as "
+                "the checkpoint's processor does."
+            )
+        given = [value.to(self._dtype) if value.is_floating_point() else value for value in values]
+        return self.run(self._encoder, *(value.contiguous() for value in given))[0][0].clone()
+
+    def call(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        start = int(positions[0])
+        before = self._sequence[:start].count(self._placeholder)
+        self._sequence[start:] = tokens[0].tolist()
+        (embeddings,) = self.run("token_embedding", tokens.contiguous())
+        places = (tokens[0] == self._placeholder).nonzero()[:, 0]
+        if len(places):
+            if before + len(places) > len(self._features):
+                raise SessionError(
+                    f"the text has {before + len(places)} placeholders, and there are {len(self._features)} embeddings."
+                )
+            embeddings = embeddings.clone()
+            embeddings[0, places] = self._features[before : before + len(places)]
+        return self.run("text_decoder", embeddings.contiguous(), positions)[0][0]

@@ -1,0 +1,180 @@
+"""The tasks of models that also look or listen: prompts with images or sounds are continued, and the embeddings, the logits and
+the greedy tokens must be eager PyTorch's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from conformance.compare.contract import LONG, SCALAR_TYPES, MethodSignature, Signature, causal_signature
+from conformance.compare.degeneracy import vacuous
+from conformance.compare.tolerance import MAX_ABS_ERROR, Tolerance
+from conformance.generate import generate
+from conformance.record import Check
+from conformance.sessions.multimodal import EagerMultimodalSession, MultimodalSession
+from conformance.sessions.protocol import GenerationSession, SessionError
+from conformance.tasks.decoder import Answers, Reference, Task, eos_ids
+from conformance.tasks.text_generation import NEW_TOKENS, continue_prompts, judge
+from conformance.trail import CellRequest
+from exporters.artifact import Artifact
+from exporters.config import ExportConfig
+from zoo.model import Model
+from zoo.placeholders import placeholder
+from zoo.twins import images
+from zoo.twins.multimodal import count_embeddings, placeholder_id, prepare, question
+
+FILLER = "and so on, "
+"""What fills the cache after the longest sequence: no text with placeholders, whose images would be missing."""
+
+
+def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: Any, eager: Any, max_seq_len: int) -> Reference:
+    """What a twin was trained on, its images read from their files; for other checkpoints the prompts with the same images,
+    drawn in their size, and what eager PyTorch answers."""
+    from PIL import Image
+    from transformers import AutoImageProcessor
+
+    processor = AutoImageProcessor.from_pretrained(checkpoint, local_files_only=True, backend="pil")
+    filler = tuple(tokenizer(FILLER, add_special_tokens=False)["input_ids"])
+    path = checkpoint / "reference.json"
+    if path.is_file():
+        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
+        shown = [[Image.open(checkpoint / name) for name in sample["images"]] for sample in samples]
+        sequences = tuple(tuple(sample["tokens"]) for sample in samples)
+        prompts = tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples)
+        return _with(prompts, sequences, [_prepared(processor, each) for each in shown], max_seq_len, max_seq_len, filler)
+    size = eager.config.vision_config.image_size
+    size = size if isinstance(size, int) else size[0]
+    conditions = [
+        _prepared(processor, [images.draw(name, size) for name in prompt.shown]) for prompt in model.reference_prompts
+    ]
+    count = count_embeddings(eager, {name: value[:1] for name, value in next(filter(None, conditions)).items()})
+    known = placeholder(model.twin.model_type)
+    prompts = tuple(
+        tuple(tokenizer(question(tokenizer, known.expand(prompt.text, count)))["input_ids"])
+        for prompt in model.reference_prompts
+    )
+    reference = _with(prompts, prompts, conditions, max_seq_len, NEW_TOKENS, filler)
+    session = EagerMultimodalSession(eager, max_seq_len, ExportConfig())
+    said = []
+    for index, prompt in enumerate(prompts):
+        reference.about(session, index)
+        said.append(generate(session, prompt, max_new_tokens=NEW_TOKENS, eos_ids=eos_ids(eager)))
+    return replace(reference, sequences=tuple((*each.prompt, *each.tokens) for each in said))
+
+
+def _with(
+    prompts: tuple[tuple[int, ...], ...],
+    sequences: tuple[tuple[int, ...], ...],
+    conditions: list[Mapping[str, Tensor]],
+    max_seq_len: int,
+    new_tokens: int,
+    filler: tuple[int, ...],
+) -> Reference:
+    return Reference(
+        prompts=prompts,
+        sequences=sequences,
+        max_seq_len=max_seq_len,
+        new_tokens=new_tokens,
+        conditions=tuple(conditions),
+        filler=filler,
+        least_prompt=max(map(len, prompts)),
+    )
+
+
+def _prepared(processor: Any, shown: list[Any]) -> Mapping[str, Tensor]:
+    """What the image processor makes of images: a row each; nothing of none."""
+    made = [prepare(processor, image.convert("RGB")) for image in shown]
+    return {name: torch.cat([each[name] for each in made]) for name in made[0]} if made else {}
+
+
+def _eager(model: Any, max_seq_len: int, config: ExportConfig) -> GenerationSession:
+    return EagerMultimodalSession(model, max_seq_len, config)
+
+
+def _one(reference: Reference) -> Mapping[str, Tensor]:
+    """An image or sound: a row of what sessions are given."""
+    return {name: value[:1] for name, value in next(filter(None, reference.conditions)).items()}
+
+
+def _signature(model: Model, eager: Any, artifact: Artifact, reference: Reference) -> Signature:
+    """A decoder's, with the methods that make embeddings: as many as transformers makes, of what its processor makes."""
+    decoder = causal_signature(model, eager, artifact, reference)
+    text = eager.config.get_text_config()
+    length = (artifact.account.max_seq_len or 0) if artifact.config.dynamic_shapes else 1
+    dtype = SCALAR_TYPES[artifact.config.dtype]
+    one = _one(reference)
+    count = count_embeddings(eager, one)
+    method, name = ("audio_encoder", "audio") if "audio_encoder" in model.methods else ("vision_encoder", "image")
+    further = {f"get_{name}_token_id": placeholder_id(eager.config), f"get_{name}_seq_len": count}
+    pixels = one["pixel_values"]
+    if pixels.dim() == 4:
+        further |= dict(zip(("get_num_channels", "get_image_height", "get_image_width"), pixels.shape[1:], strict=True))
+    (forward,) = decoder.methods.values()
+    return Signature(
+        constants={**decoder.constants, **further},
+        methods={
+            "token_embedding": MethodSignature((((1, length), LONG),), ((1, length, text.hidden_size),)),
+            method: MethodSignature(((tuple(pixels.shape), dtype),), ((1, count, text.hidden_size),)),
+            "text_decoder": MethodSignature((((1, length, text.hidden_size), dtype), *forward.inputs[1:]), forward.outputs),
+        },
+    )
+
+
+def _check_encoder(
+    session: GenerationSession, baseline: GenerationSession, reference: Reference, limits: Tolerance
+) -> Mapping[str, Check]:
+    """The embeddings of every image or sound, whatever was encoded before; and that something of another size is refused."""
+    program, eager = cast(MultimodalSession, session), cast(EagerMultimodalSession, baseline)
+    rows = [
+        {name: value[index : index + 1] for name, value in given.items()}
+        for given in filter(None, reference.conditions)
+        for index in range(len(next(iter(given.values()))))
+    ]
+    blank = {name: torch.zeros_like(value) if value.is_floating_point() else value for name, value in rows[0].items()}
+    wrong: list[str] = []
+    worst_error = worst_relative = 0.0
+    for number, row in enumerate([*rows, blank, rows[0]]):
+        expected, found = eager.encode(row).double(), program.encode(row).double()
+        error = float((expected - found).abs().max())
+        relative = float(((found - expected).norm(dim=1) / expected.norm(dim=1).clamp_min(1e-30)).max())
+        good = error <= MAX_ABS_ERROR if limits.relative is None else relative <= limits.relative
+        if not good:  # not a number is wrong, too
+            wrong.append(f"embedding {number}: max abs error {error:.2e}, relative {relative:.2e}")
+        worst_error, worst_relative = max(worst_error, error), max(worst_relative, relative)
+    larger = {name: torch.cat([value, value[:, -1:]], dim=1) for name, value in rows[0].items()}
+    try:
+        program.encode(larger)
+        wrong.insert(0, "an input of another size was accepted")
+    except SessionError:
+        pass
+    limit = f"at most {MAX_ABS_ERROR:.0e}" if limits.relative is None else f"relative at most {limits.relative}"
+    message = f"{len(rows) + 2} embeddings are eager PyTorch's: max abs error {worst_error:.2e}, relative {worst_relative:.2e}"
+    check = Check(
+        status="fail" if wrong else "pass",
+        message="; ".join(wrong[:4]) or f"{message} ({limit})",
+        metrics={"max_abs_error": worst_error, "relative_error": worst_relative, "inputs": len(rows) + 2},
+    )
+    return {"encoder": check}
+
+
+def _vacuous(answers: Answers) -> str | None:
+    """As of any text; and two questions that differ in nothing but what is shown must be answered differently."""
+    return vacuous(answers.logits, answers.generations)
+
+
+TASK = Task(
+    reference=_reference,
+    answers=continue_prompts,
+    vacuous=_vacuous,
+    judge=judge,
+    session=MultimodalSession,
+    eager=_eager,
+    signature=_signature,
+    further=_check_encoder,
+)
