@@ -138,6 +138,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("recurrent", lambda config: config.dynamic_shapes, "it takes one token a call (-static)"),
     Rule("all_sliding", lambda config: config.use_attention_sink is not None, "no layer is left for an attention sink"),
+    Rule("looks_ahead", lambda config: not config.dynamic_shapes, "they have to be fed in one call"),
     Rule("untied", lambda config: config.use_shared_embedding, "there is nothing to share"),
 )
 """The rules; a test holds each of them against what the exporter says of every model."""

@@ -29,6 +29,7 @@ TRAITS: Mapping[str, str] = MappingProxyType(
         "no_attention": "it does not attend",
         "recurrent": "a pass over several tokens starts its recurrence from nothing",
         "all_sliding": "every attention layer has a sliding window",
+        "looks_ahead": "the embeddings of an image attend to each other both ways",
         "untied": "its embedding is not tied to its output layer",
     }
 )

@@ -30,13 +30,14 @@ class Feed:
     chunks: tuple[int, ...]
 
 
-def feeds(max_seq_len: int, window: int | None, *, every_length: bool = True) -> list[Feed]:
+def feeds(max_seq_len: int, window: int | None, *, every_length: bool = True, whole: Sequence[range] = ()) -> list[Feed]:
     """The ways that a cell tries: every length in one call, one token at a time, and random chunks.
 
     Args:
         max_seq_len: The cache's capacity, in tokens.
         window: The smallest sliding window of the model's layers, if it has any.
         every_length: Try every length in one call if the cache is short, not only those at its boundaries.
+        whole: Positions that one call has to bring together.
     """
     edge = window if window is not None and window < max_seq_len else max_seq_len // 4
     lengths = {1, 2, edge - 1, edge, edge + 1, 2 * edge, max_seq_len - 1, max_seq_len}
@@ -56,7 +57,19 @@ def feeds(max_seq_len: int, window: int | None, *, every_length: bool = True) ->
         while (left := max_seq_len - sum(chunks)) > 0:
             chunks.append(min(left, generator.randint(1, edge + 2)))
         chunked.append(Feed(f"random chunks {number + 1}", tuple(chunks)))
-    return one_shot + [feed for feed in chunked if min(feed.chunks) >= 1]
+    ways = [_unparted(feed, whole) for feed in one_shot + chunked if min(feed.chunks) >= 1]
+    return list({feed.chunks: feed for feed in reversed(ways) if feed is not None}.values())[::-1]
+
+
+def _unparted(feed: Feed, whole: Sequence[range]) -> Feed | None:
+    """The feed with every cut that would part what belongs together put after it; ``None`` if it ends in the middle."""
+    ends = list(itertools.accumulate(feed.chunks))
+    if not whole:
+        return feed
+    if any(span.start < ends[-1] < span.stop for span in whole):
+        return None
+    moved = sorted({next((span.stop for span in whole if span.start < end < span.stop), end) for end in ends})
+    return Feed(feed.name, tuple(after - before for before, after in itertools.pairwise([0, *moved])))
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,8 @@ class Known:
     """[n, vocabulary], the baseline's from one pass."""
     begin: Callable[[GenerationSession], None] = lambda session: session.reset()
     """Lets a session begin it: forgets the sequence before, and reads what this one is about."""
+    whole: Sequence[range] = ()
+    """Positions that one call has to bring together."""
 
 
 def feed(
@@ -118,7 +133,7 @@ def check_cache_state(
     def hold(name: str, expected: Tensor, found: Tensor) -> None:
         runs.append(_compare(name, expected, found, limit=limit))
 
-    for way in feeds(session.max_seq_len, window, every_length=not one_token):
+    for way in feeds(session.max_seq_len, window, every_length=not one_token, whole=whole.whole):
         length = sum(way.chunks)
         hold(way.name, reference[:length], feed(session, tokens, way.chunks))
     again = feed(session, other.tokens, (other.tokens.shape[1],), other.begin)

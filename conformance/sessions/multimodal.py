@@ -70,6 +70,8 @@ class MultimodalSession(ExecuTorchSession):
         name = {"vision_encoder": "image", "audio_encoder": "audio"}[self._encoder]
         self.load(self._encoder)
         self._placeholder = int(self.constant(f"get_{name}_token_id"))
+        self._embeddings = int(self.constant(f"get_{name}_seq_len"))
+        self._ahead = self.method_meta("text_decoder").num_inputs() == 3
         self._dtype = DTYPES[int(self.constant("get_dtype", 6))]
         self._features = torch.empty(0)
         self._sequence: list[int] = []
@@ -107,4 +109,21 @@ class MultimodalSession(ExecuTorchSession):
                 )
             embeddings = embeddings.clone()
             embeddings[0, places] = self._features[before : before + len(places)]
-        return self.run("text_decoder", embeddings.contiguous(), positions)[0][0]
+        further = (self._blocks(tokens[0] == self._placeholder),) if self._ahead else ()
+        return self.run("text_decoder", embeddings.contiguous(), positions, *further)[0][0]
+
+    def _blocks(self, placeholders: Tensor) -> Tensor:
+        """[n] int64: -1 for text, and a number for the embeddings of each image; ``placeholders`` [n] bool.
+
+        Raises:
+            SessionError: an image is parted.
+        """
+        begins = placeholders & ~torch.nn.functional.pad(placeholders, (1, 0))[:-1]
+        blocks = torch.where(placeholders, begins.cumsum(0) - 1, -1)
+        for length in torch.bincount(blocks[placeholders]).tolist():
+            if length % self._embeddings:
+                raise SessionError(
+                    f"a call has {length} of the {self._embeddings} placeholders of an image, which attend to each other both "
+                    "ways; feed them together."
+                )
+        return blocks

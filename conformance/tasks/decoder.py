@@ -49,7 +49,18 @@ class Reference:
     filler: tuple[int, ...] = ()
     """Tokens that fill the cache after the longest sequence; empty takes the other sequences."""
     least_prompt: int = 0
-    """Tokens that have to be fed in one call."""
+    """Tokens that have to be fed in one call before latency is measured."""
+    together: int | None = None
+    """A token whose neighbours of the same kind have to be fed in one call with it."""
+
+    @property
+    def spans(self) -> list[range]:
+        """Where tokens of the sequence that fills the cache have to be fed in one call."""
+        same = [token == self.together for token in self.whole[0].tolist()]
+        starts = [index for index, here in enumerate(same) if here and (index == 0 or not same[index - 1])]
+        return [
+            range(start, next(end for end in range(start, len(same) + 1) if not all(same[start:end])) - 1) for start in starts
+        ]
 
     @property
     def first(self) -> int:
@@ -201,7 +212,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         found = _answers(task, session, reference, eos, guess=False)
         cache_state = check_cache_state(
             session,
-            Known(reference.whole, expected.whole, functools.partial(reference.about, index=reference.first)),
+            Known(reference.whole, expected.whole, functools.partial(reference.about, index=reference.first), reference.spans),
             Known(reference.other, expected.other, functools.partial(reference.about, index=reference.last)),
             window=config.attention_sink[1] if config.attention_sink else window,
             tolerance=limits,

@@ -47,7 +47,8 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
         shown = [[Image.open(checkpoint / name) for name in sample["images"]] for sample in samples]
         sequences = tuple(tuple(sample["tokens"]) for sample in samples)
         prompts = tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples)
-        return _with(prompts, sequences, [_prepared(processor, each) for each in shown], max_seq_len, max_seq_len, filler)
+        conditions = [_prepared(processor, each) for each in shown]
+        return _with(model, eager, prompts, sequences, conditions, max_seq_len, max_seq_len, filler)
     size = eager.config.vision_config.image_size
     size = size if isinstance(size, int) else size[0]
     conditions = [
@@ -59,7 +60,7 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
         tuple(tokenizer(question(tokenizer, known.expand(prompt.text, count)))["input_ids"])
         for prompt in model.reference_prompts
     )
-    reference = _with(prompts, prompts, conditions, max_seq_len, NEW_TOKENS, filler)
+    reference = _with(model, eager, prompts, prompts, conditions, max_seq_len, NEW_TOKENS, filler)
     session = EagerMultimodalSession(eager, max_seq_len, ExportConfig())
     said = []
     for index, prompt in enumerate(prompts):
@@ -69,6 +70,8 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
 
 
 def _with(
+    model: Model,
+    eager: Any,
     prompts: tuple[tuple[int, ...], ...],
     sequences: tuple[tuple[int, ...], ...],
     conditions: list[Mapping[str, Tensor]],
@@ -84,6 +87,7 @@ def _with(
         conditions=tuple(conditions),
         filler=filler,
         least_prompt=max(map(len, prompts)),
+        together=placeholder_id(eager.config) if "looks_ahead" in model.traits else None,
     )
 
 

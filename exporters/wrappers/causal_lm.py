@@ -92,6 +92,10 @@ class CausalLMExportableModule(nn.Module):
         Returns:
             [1, n, vocabulary] logits, or [1, n, hidden] states of a model without an output layer.
         """
+        return self._answer(tokens, cache_position)
+
+    def _answer(self, tokens: Tensor, cache_position: Tensor, **further: Any) -> Tensor:
+        """As ``forward``, with ``further`` arguments of the model."""
         start = None
         attention: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if self.config.use_custom_sdpa or self.config.use_custom_kv_cache or not self._takes_positions:
@@ -110,7 +114,7 @@ class CausalLMExportableModule(nn.Module):
         if self._masked:
             inputs["attention_mask"] = torch.ones(1, self.max_seq_len, dtype=torch.long)
         with attention:
-            output = self.model(**inputs, use_cache=True)
+            output = self.model(**inputs, **further, use_cache=True)
         answers: Tensor = output.logits if "logits" in output else output.last_hidden_state
         return answers
 

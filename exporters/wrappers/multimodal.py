@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from exporters import metadata
 from exporters.config import ExportConfig
+from exporters.errors import NotApplicableError
 from exporters.wrappers import ExportableMethod
 from exporters.wrappers.causal_lm import CausalLMExportableModule
 from exporters.wrappers.modalities import modality_encoder
@@ -27,6 +28,67 @@ class TokenEmbedding(nn.Module):
         """[1, n] int64 to [1, n, hidden]."""
         embeddings: Tensor = self.model.get_input_embeddings()(tokens)
         return embeddings
+
+
+class LookingAheadDecoder(CausalLMExportableModule):
+    """The decoder of an architecture in which the embeddings of an image attend to each other both ways (Gemma 3); it is told
+    which ones belong together.
+
+    Raises:
+        NotApplicableError: the configuration asks for one token a call, or for an attention sink.
+    """
+
+    def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
+        super().__init__(model, config, embeddings=True)
+        for asked, option in (
+            (not config.dynamic_shapes, "dynamic_shapes=False"),
+            (config.attention_sink, "use_attention_sink"),
+        ):
+            if asked:
+                raise NotApplicableError(
+                    f"{option}: the embeddings of an image attend to each other both ways in {type(model).__name__}, so they "
+                    "have to be fed in one call and kept."
+                )
+
+    def forward(self, tokens: Tensor, cache_position: Tensor, blocks: Tensor) -> Tensor:  # type: ignore[override]
+        """As ``CausalLMExportableModule.forward``.
+
+        Args:
+            tokens: [1, n, hidden] embeddings.
+            cache_position: [n] int64.
+            blocks: [n] int64: -1 for text, and one number for all the embeddings of an image, which no call may part.
+        """
+        return self._answer(tokens, cache_position, attention_mask=self._masks(cache_position, blocks))
+
+    def _masks(self, positions: Tensor, blocks: Tensor) -> dict[str, Tensor]:
+        """A mask [1, 1, n, keys] to be added, for each kind of layer: what lies before or in the same image is seen, within the
+        window where there is one."""
+        masks: dict[str, Tensor] = {}
+        for layer in self._layers:
+            kind = "sliding_attention" if layer.sliding else "full_attention"
+            if kind in masks:
+                continue
+            count, offset = layer.key_positions(positions)
+            keys = (torch.arange(count) + offset).unsqueeze(0)
+            queries = positions.unsqueeze(1)
+            place = keys - positions[:1]
+            inside = (place >= 0) & (place < positions.shape[0])
+            beside = blocks[place.clamp(min=0).minimum(torch.full_like(place, positions.shape[0] - 1))]
+            seen = (keys <= queries) | (inside & (blocks.unsqueeze(1) >= 0) & (beside == blocks.unsqueeze(1)))
+            if layer.sliding:
+                seen = seen & (keys > queries - self.model.config.get_text_config().sliding_window)
+            masks[kind] = torch.where(seen, 0.0, float("-inf")).to(self.model.dtype)[None, None]
+        return masks
+
+    def methods(self) -> Mapping[str, ExportableMethod]:
+        (method,) = super().methods().values()
+        embeddings, positions = method.example_inputs
+        shapes = (*method.dynamic_shapes, method.dynamic_shapes[1])
+        return {"forward": ExportableMethod(self, (embeddings, positions, torch.full_like(positions, -1)), shapes)}
+
+
+LOOKS_AHEAD = ("gemma3",)
+"""The ``model_type`` of architectures that need a ``LookingAheadDecoder``."""
 
 
 class MultiModalTextToTextExportableModule(nn.Module):
@@ -47,7 +109,8 @@ class MultiModalTextToTextExportableModule(nn.Module):
         super().__init__()
         self.config = config
         self.model = model
-        self.decoder = CausalLMExportableModule(model, config, embeddings=True)
+        ahead = model.config.model_type in LOOKS_AHEAD
+        self.decoder = LookingAheadDecoder(model, config) if ahead else CausalLMExportableModule(model, config, embeddings=True)
         self.max_seq_len = self.decoder.max_seq_len
         self.encoder = modality_encoder(model, config)
 

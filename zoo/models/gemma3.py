@@ -1,6 +1,8 @@
-"""Gemma 3 (text): sliding-window and global attention layers alternate; query-key norm; scaled embeddings."""
+"""Gemma 3: sliding-window and global attention layers alternate; query-key norm; scaled embeddings. The larger ones look at
+images, whose embeddings attend to each other both ways."""
 
 from zoo.model import Model, Twin
+from zoo.prompts import LOOKING
 from zoo.registry import register
 
 GEMMA3_270M = register(
@@ -46,5 +48,64 @@ GEMMA3_270M = register(
             layer_types=(*("sliding_attention",) * 5, "full_attention") * 3,
             rms_norm_eps=1e-6,
         ),
+    )
+)
+GEMMA3_4B = register(
+    Model(
+        name="gemma3-4b",
+        family="gemma3",
+        task="image-text-to-text",
+        wrapper="MultiModalTextToTextExportableModule",
+        methods=("text_decoder", "token_embedding", "vision_encoder"),
+        hub_id="google/gemma-3-4b-it",
+        # As pinned in several public repositories.
+        revision="093f9f388b31de276ce2de164bdc2081324b9767",
+        prompts=LOOKING,
+        traits=("looks_ahead",),
+        twin=Twin(
+            "gemma3",
+            image_size=32,
+            max_seq_len=72,
+            text_config=dict(
+                model_type="gemma3_text",
+                head_dim=16,
+                query_pre_attn_scalar=16,
+                layer_types=["sliding_attention", "full_attention"],
+            ),
+            vision_config=dict(model_type="siglip_vision_model", patch_size=8, vision_use_head=False),
+            mm_tokens_per_image=4,
+        ),
+        # Dimensions: a public copy of its configuration; positions and frequencies are the configuration class's.
+        full=dict(
+            text_config=dict(
+                model_type="gemma3_text",
+                vocab_size=262208,
+                hidden_size=2560,
+                intermediate_size=10240,
+                num_hidden_layers=34,
+                num_attention_heads=8,
+                num_key_value_heads=4,
+                head_dim=256,
+                query_pre_attn_scalar=256,
+                sliding_window=1024,
+                max_position_embeddings=131072,
+                rope_parameters={
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+                },
+            ),
+            vision_config=dict(
+                model_type="siglip_vision_model",
+                hidden_size=1152,
+                intermediate_size=4304,
+                num_hidden_layers=27,
+                num_attention_heads=16,
+                image_size=896,
+                patch_size=14,
+                vision_use_head=False,
+            ),
+            mm_tokens_per_image=256,
+        ),
+        processor=dict(size={"height": 896, "width": 896}),
     )
 )

@@ -128,7 +128,7 @@ def network_with(model: Model, fast: Any, dimensions: Mapping[str, Any]) -> Any:
     """A network with the vocabulary of a tokenizer and the placeholders of its architecture."""
     known = placeholder(model.twin.model_type)
     values = dict(dimensions)
-    values["text_config"] = {**values.get("text_config", {}), "vocab_size": len(fast), **token_ids(fast)}
+    values["text_config"] = {"vocab_size": len(fast), **values.get("text_config", {}), **token_ids(fast)}
     from transformers import CONFIG_MAPPING
 
     default = CONFIG_MAPPING[model.twin.model_type]().to_dict()
