@@ -4,6 +4,7 @@ judges the answers is a ``Task``."""
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +57,13 @@ class Reference:
     @property
     def spans(self) -> list[range]:
         """Where tokens of the sequence that fills the cache have to be fed in one call."""
-        same = [token == self.together for token in self.whole[0].tolist()]
-        starts = [index for index, here in enumerate(same) if here and (index == 0 or not same[index - 1])]
-        return [
-            range(start, next(end for end in range(start, len(same) + 1) if not all(same[start:end])) - 1) for start in starts
-        ]
+        found, position = [], 0
+        for token, run in itertools.groupby(self.whole[0].tolist()):
+            length = len(list(run))
+            if token == self.together:
+                found.append(range(position, position + length))
+            position += length
+        return found
 
     @property
     def first(self) -> int:

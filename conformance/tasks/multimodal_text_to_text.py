@@ -120,12 +120,13 @@ def _signature(model: Model, eager: Any, artifact: Artifact, reference: Referenc
     if pixels.dim() == 4:
         further |= dict(zip(("get_num_channels", "get_image_height", "get_image_width"), pixels.shape[1:], strict=True))
     (forward,) = decoder.methods.values()
+    further_inputs = forward.inputs[1:] * (2 if "looks_ahead" in model.traits else 1)
     return Signature(
         constants={**decoder.constants, **further},
         methods={
             "token_embedding": MethodSignature((((1, length), LONG),), ((1, length, text.hidden_size),)),
             method: MethodSignature(((tuple(pixels.shape), dtype),), ((1, count, text.hidden_size),)),
-            "text_decoder": MethodSignature((((1, length, text.hidden_size), dtype), *forward.inputs[1:]), forward.outputs),
+            "text_decoder": MethodSignature((((1, length, text.hidden_size), dtype), *further_inputs), forward.outputs),
         },
     )
 
@@ -140,7 +141,8 @@ def _check_encoder(
         for given in filter(None, reference.conditions)
         for index in range(len(next(iter(given.values()))))
     ]
-    blank = {name: torch.zeros_like(value) if value.is_floating_point() else value for name, value in rows[0].items()}
+    # Nothing but zeros would be padding to some architectures, and be dropped.
+    blank = {name: torch.full_like(value, 0.5) if value.is_floating_point() else value for name, value in rows[0].items()}
     wrong: list[str] = []
     worst_error = worst_relative = 0.0
     for number, row in enumerate([*rows, blank, rows[0]]):

@@ -1,4 +1,4 @@
-"""SmolVLM (of the architecture Idefics 3) and SmolVLM 2: SigLIP's tower, patches shuffled into fewer embeddings, before Llama."""
+"""SmolVLM (of the architecture Idefics 3) and SmolVLM 2: SigLIP's tower, patches shuffled into fewer embeddings, and Llama."""
 
 from zoo.model import Model, Twin
 from zoo.prompts import LOOKING
