@@ -35,6 +35,10 @@ class EagerMultimodalSession(EagerSession):
     def condition(self, inputs: Inputs) -> None:
         self.reset()
         self._inputs = inputs
+        if getattr(self.model.base_model, "rope_deltas", None) is not None:
+            self.model.base_model.rope_deltas = (
+                None  # Qwen2.5-VL keeps what an image of the sequence before did to its positions
+            )
         if inputs:
             self._embeddings = len(self.encode({name: value[:1] for name, value in inputs.items()}))
 
@@ -71,7 +75,9 @@ class MultimodalSession(ExecuTorchSession):
         self.load(self._encoder)
         self._placeholder = int(self.constant(f"get_{name}_token_id"))
         self._embeddings = int(self.constant(f"get_{name}_seq_len"))
-        self._ahead = self.method_meta("text_decoder").num_inputs() == 3
+        meta = self.method_meta("text_decoder")
+        self._further = len(meta.input_tensor_meta(2).sizes()) if meta.num_inputs() == 3 else 0
+        self._grid = tuple(int(self.constant(f"get_image_grid_{side}", 0)) for side in ("height", "width"))
         self._dtype = DTYPES[int(self.constant("get_dtype", 6))]
         self._features = torch.empty(0)
         self._sequence: list[int] = []
@@ -84,7 +90,12 @@ class MultimodalSession(ExecuTorchSession):
 
     def encode(self, inputs: Inputs) -> Tensor:
         """The embeddings [tokens, hidden] of one image or sound."""
-        values = list(inputs.values())
+        grid = inputs.get("image_grid_thw")
+        if grid is not None and tuple((grid[0, 1:] // grid[0, 1]).tolist()) != tuple(
+            side // self._grid[0] for side in self._grid
+        ):
+            raise SessionError(f"the image's patches lie in a grid of {grid[0].tolist()}; {self.path.name} takes squares.")
+        values = [value for name, value in inputs.items() if name != "image_grid_thw"]
         meta = self.method_meta(self._encoder)
         sizes = [tuple(meta.input_tensor_meta(index).sizes()) for index in range(meta.num_inputs())]
         found = [tuple(value.shape) for value in values]
@@ -109,8 +120,30 @@ class MultimodalSession(ExecuTorchSession):
                 )
             embeddings = embeddings.clone()
             embeddings[0, places] = self._features[before : before + len(places)]
-        further = (self._blocks(tokens[0] == self._placeholder),) if self._ahead else ()
+        further: tuple[Tensor, ...] = ()
+        if self._further == 1:
+            further = (self._blocks(tokens[0] == self._placeholder),)
+        elif self._further == 2:
+            further = (self._places()[:, start:].contiguous(),)
         return self.run("text_decoder", embeddings.contiguous(), positions, *further)[0][0]
+
+    def _places(self) -> Tensor:
+        """[3, n] int64: time, row and column of everything that was fed. An image begins where the text before it ends, and the
+        text after it goes on behind its last row or column."""
+        height, width = self._grid
+        places: list[tuple[int, int, int]] = []
+        following = index = 0
+        for token in self._sequence:
+            if token != self._placeholder:
+                places.append((following,) * 3)
+                following, index = following + 1, 0
+                continue
+            index %= height * width
+            begin = following if index == 0 else places[-index][0]
+            places.append((begin, begin + index // width, begin + index % width))
+            index += 1
+            following = begin + max(height, width) if index == height * width else following
+        return torch.tensor(places).T
 
     def _blocks(self, placeholders: Tensor) -> Tensor:
         """[n] int64: -1 for text, and a number for the embeddings of each image; ``placeholders`` [n] bool.

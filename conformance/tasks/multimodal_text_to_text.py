@@ -121,6 +121,11 @@ def _signature(model: Model, eager: Any, artifact: Artifact, reference: Referenc
         further |= dict(zip(("get_num_channels", "get_image_height", "get_image_width"), pixels.shape[1:], strict=True))
     (forward,) = decoder.methods.values()
     further_inputs = forward.inputs[1:] * (2 if "looks_ahead" in model.traits else 1)
+    if "image_grid_thw" in one:
+        merge = eager.config.vision_config.spatial_merge_size
+        height, width = (one["image_grid_thw"][0, 1:] // merge).tolist()
+        further |= {"get_image_grid_height": height, "get_image_grid_width": width}
+        further_inputs += (((3, length), LONG),)
     return Signature(
         constants={**decoder.constants, **further},
         methods={

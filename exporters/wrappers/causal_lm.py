@@ -114,7 +114,7 @@ class CausalLMExportableModule(nn.Module):
         if self._masked:
             inputs["attention_mask"] = torch.ones(1, self.max_seq_len, dtype=torch.long)
         with attention:
-            output = self.model(**inputs, **further, use_cache=True)
+            output = self.model(**{**inputs, **further}, use_cache=True)
         answers: Tensor = output.logits if "logits" in output else output.last_hidden_state
         return answers
 

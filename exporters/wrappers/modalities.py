@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
+from transformers.vision_utils import get_vision_window_index
 
 from exporters.config import ExportConfig
 from exporters.errors import ExportError
@@ -114,12 +116,112 @@ class TiledImageEncoder(ImageEncoder):
         return features
 
 
+class PatchedImageEncoder(ModalityEncoder):
+    """Qwen2.5-VL: an image as its processor cuts it into patches, most layers attending within windows.
+
+    transformers works out windows, rotations and lengths from the image's size with loops over data; of images of one size they
+    are always the same, and are worked out here once.
+    """
+
+    method, modality = "vision_encoder", "image"
+
+    def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
+        super().__init__(model, config)
+        visual = model.base_model.visual
+        side = image_size(model, config)[0]
+        unit = visual.patch_size * visual.spatial_merge_size
+        if side % unit:
+            raise ExportError(
+                f"image_size {side} cannot be had: it is no multiple of {unit}, the pixels that become an embedding."
+            )
+        self.side = side
+        count = side // visual.patch_size
+        self.grid = side // unit
+        seen: list[dict[str, Any]] = []
+        hooks = [
+            block.register_forward_pre_hook(lambda _, args, given: seen.append(given), with_kwargs=True)
+            for block in visual.blocks
+        ]
+        grid = torch.tensor([[1, count, count]])
+        visual(self.example()[0], grid_thw=grid)
+        for hook in hooks:
+            hook.remove()
+        self.lengths = [given["cu_seqlens"].diff().tolist() for given in seen]
+        self.cosine: Tensor
+        self.sine: Tensor
+        self.order: Tensor
+        cosine, sine = seen[0]["position_embeddings"]
+        order, _ = get_vision_window_index(
+            grid, spatial_merge_size=visual.spatial_merge_size, window_size=visual.window_size, patch_size=visual.patch_size
+        )
+        self.register_buffer("cosine", cosine.clone(), persistent=False)
+        self.register_buffer("sine", sine.clone(), persistent=False)
+        self.register_buffer("order", order.clone(), persistent=False)
+        self.register_buffer("back", torch.argsort(order), persistent=False)
+
+    def example(self) -> Tensor:
+        visual = self.model.base_model.visual
+        vision = self.model.config.vision_config
+        width = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        return torch.zeros(1, (self.side // visual.patch_size) ** 2, width, dtype=self.model.dtype)
+
+    def constants(self) -> dict[str, Any]:
+        return {
+            "get_image_height": self.side,
+            "get_image_width": self.side,
+            "get_image_grid_height": self.grid,
+            "get_image_grid_width": self.grid,
+        }
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """The embeddings of an image.
+
+        Args:
+            pixel_values: [1, patches, channels x frames x height x width of a patch].
+
+        Returns:
+            [1, tokens, hidden].
+        """
+        visual = self.model.base_model.visual
+        # A convolution whose steps are as wide as its kernel; there are no kernels for three dimensions.
+        states = nn.functional.linear(pixel_values[0], visual.patch_embed.proj.weight.flatten(1))
+        merged = visual.spatial_merge_unit
+        states = states.reshape(len(self.order), merged, -1)[self.order].reshape(len(self.order) * merged, -1)
+        for block, lengths in zip(visual.blocks, self.lengths, strict=True):
+            states = states + self._attend(block.attn, block.norm1(states), lengths)
+            states = states + block.mlp(block.norm2(states))
+        features: Tensor = visual.merger(states)[self.back]
+        return features.unsqueeze(0)
+
+    def _attend(self, attention: Any, states: Tensor, lengths: list[int]) -> Tensor:
+        """Attention [patches, hidden] within segments of so many patches each."""
+        patches = states.shape[0]
+        query, key, value = attention.qkv(states).reshape(patches, 3, attention.num_heads, -1).permute(1, 0, 2, 3).unbind(0)
+        query, key = apply_rotary_pos_emb_vision(query, key, self.cosine, self.sine)
+        if len(set(lengths)) == 1:  # windows of one size at once
+            answers = _attention(
+                *(each.reshape(len(lengths), lengths[0], *each.shape[1:]) for each in (query, key, value)), attention.scaling
+            )
+            return attention.proj(answers.reshape(patches, -1))
+        parts = zip(*(torch.split(each, lengths) for each in (query, key, value)), strict=True)
+        answers = torch.cat([_attention(*(each.unsqueeze(0) for each in part), attention.scaling)[0] for part in parts])
+        return attention.proj(answers.reshape(patches, -1))
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    """Attention over [segments, n, heads, width], of each segment by itself."""
+    query, key, value = (each.transpose(1, 2) for each in (query, key, value))
+    weights = torch.softmax(query @ key.transpose(2, 3) * scaling, dim=-1, dtype=torch.float32).to(query.dtype)
+    return (weights @ value).transpose(1, 2)
+
+
 ENCODERS: Mapping[str, type[ModalityEncoder]] = MappingProxyType(
     {
         "gemma3": ImageEncoder,
         "idefics3": TiledImageEncoder,
         "internvl": ImageEncoder,
         "llava": ImageEncoder,
+        "qwen2_5_vl": PatchedImageEncoder,
         "smolvlm": TiledImageEncoder,
     }
 )

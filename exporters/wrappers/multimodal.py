@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -87,8 +89,34 @@ class LookingAheadDecoder(CausalLMExportableModule):
         return {"forward": ExportableMethod(self, (embeddings, positions, torch.full_like(positions, -1)), shapes)}
 
 
-LOOKS_AHEAD = ("gemma3",)
-"""The ``model_type`` of architectures that need a ``LookingAheadDecoder``."""
+class GridDecoder(CausalLMExportableModule):
+    """The decoder of an architecture whose embeddings of an image have a row and a column (Qwen2.5-VL); it is told them."""
+
+    def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
+        super().__init__(model, config, embeddings=True)
+
+    def forward(self, tokens: Tensor, cache_position: Tensor, grid: Tensor) -> Tensor:  # type: ignore[override]
+        """As ``CausalLMExportableModule.forward``.
+
+        Args:
+            tokens: [1, n, hidden] embeddings.
+            cache_position: [n] int64.
+            grid: [3, n] int64: time, row and column of each; of text three times the same, counted on from what came before.
+        """
+        return self._answer(tokens, cache_position, position_ids=grid.unsqueeze(1))
+
+    def methods(self) -> Mapping[str, ExportableMethod]:
+        (method,) = super().methods().values()
+        embeddings, positions = method.example_inputs
+        shapes = None if method.dynamic_shapes is None else (*method.dynamic_shapes, {1: method.dynamic_shapes[1][0]})
+        grid = positions.unsqueeze(0).repeat(3, 1)
+        return {"forward": ExportableMethod(self, (embeddings, positions, grid), shapes)}
+
+
+DECODERS: Mapping[str, Callable[[PreTrainedModel, ExportConfig], CausalLMExportableModule]] = MappingProxyType(
+    {"gemma3": LookingAheadDecoder, "qwen2_5_vl": GridDecoder}
+)
+"""By ``model_type`` the decoders that have to know more than positions."""
 
 
 class MultiModalTextToTextExportableModule(nn.Module):
@@ -109,8 +137,8 @@ class MultiModalTextToTextExportableModule(nn.Module):
         super().__init__()
         self.config = config
         self.model = model
-        ahead = model.config.model_type in LOOKS_AHEAD
-        self.decoder = LookingAheadDecoder(model, config) if ahead else CausalLMExportableModule(model, config, embeddings=True)
+        plain = functools.partial(CausalLMExportableModule, embeddings=True)
+        self.decoder = DECODERS.get(model.config.model_type, plain)(model, config)
         self.max_seq_len = self.decoder.max_seq_len
         self.encoder = modality_encoder(model, config)
 

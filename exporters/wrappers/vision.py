@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,9 @@ def _processed_size(checkpoint: Path) -> tuple[int, int] | None:
             return size, size
         if isinstance(size, dict) and {"height", "width"} <= size.keys():
             return size["height"], size["width"]
+        if isinstance(size, dict) and values.get("merge_size") is not None:  # pixels of the smallest and the largest image
+            side = math.isqrt(size["longest_edge"])
+            return (side, side) if size.get("shortest_edge") == side**2 == size["longest_edge"] else None
         if isinstance(size, dict) and "shortest_edge" in size:
             return size["shortest_edge"], size["shortest_edge"]
     return None

@@ -164,11 +164,14 @@ def image_processor(model: Model, *, full: bool) -> Any:
         raise ZooError(f"model {model.name!r}: transformers has no image processor of {model.twin.model_type} for PIL images.")
     values = dict(model.processor)
     if not full:
-        size = model.twin.image_size
+        size = model.twin.image_size or 0
         own = getattr(transformers, found["pil"])(**values)
         square = {"height": size, "width": size}
         edge = next((name for name in ("shortest_edge", "longest_edge") if name in own.size), None)
         values["size"] = square if edge is None else {edge: size}
+        if getattr(own, "merge_size", None) is not None:  # pixels of the smallest and the largest image
+            values["size"] = {"shortest_edge": size**2, "longest_edge": size**2}
+            values["patch_size"] = model.twin.config["vision_config"]["patch_size"]
         if getattr(own, "max_image_size", None) is not None:
             values["max_image_size"] = {"longest_edge": size}
         if own.crop_size is not None:
