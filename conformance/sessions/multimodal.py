@@ -36,9 +36,8 @@ class EagerMultimodalSession(EagerSession):
         self.reset()
         self._inputs = inputs
         if getattr(self.model.base_model, "rope_deltas", None) is not None:
-            self.model.base_model.rope_deltas = (
-                None  # Qwen2.5-VL keeps what an image of the sequence before did to its positions
-            )
+            # Qwen2.5-VL of transformers 5.23.0 keeps what the images of the sequence before did to its positions.
+            self.model.base_model.rope_deltas = None
         if inputs:
             self._embeddings = len(self.encode({name: value[:1] for name, value in inputs.items()}))
 
@@ -91,9 +90,7 @@ class MultimodalSession(ExecuTorchSession):
     def encode(self, inputs: Inputs) -> Tensor:
         """The embeddings [tokens, hidden] of one image or sound."""
         grid = inputs.get("image_grid_thw")
-        if grid is not None and tuple((grid[0, 1:] // grid[0, 1]).tolist()) != tuple(
-            side // self._grid[0] for side in self._grid
-        ):
+        if grid is not None and int(grid[0, 1]) * self._grid[1] != int(grid[0, 2]) * self._grid[0]:
             raise SessionError(f"the image's patches lie in a grid of {grid[0].tolist()}; {self.path.name} takes squares.")
         values = [value for name, value in inputs.items() if name != "image_grid_thw"]
         meta = self.method_meta(self._encoder)

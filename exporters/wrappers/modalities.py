@@ -131,9 +131,7 @@ class PatchedImageEncoder(ModalityEncoder):
         side = image_size(model, config)[0]
         unit = visual.patch_size * visual.spatial_merge_size
         if side % unit:
-            raise ExportError(
-                f"image_size {side} cannot be had: it is no multiple of {unit}, the pixels that become an embedding."
-            )
+            raise ExportError(f"image_size {side} cannot be had: {unit} by {unit} pixels become an embedding; give a multiple.")
         self.side = side
         count = side // visual.patch_size
         self.grid = side // unit
@@ -198,19 +196,19 @@ class PatchedImageEncoder(ModalityEncoder):
         patches = states.shape[0]
         query, key, value = attention.qkv(states).reshape(patches, 3, attention.num_heads, -1).permute(1, 0, 2, 3).unbind(0)
         query, key = apply_rotary_pos_emb_vision(query, key, self.cosine, self.sine)
-        if len(set(lengths)) == 1:  # windows of one size at once
-            answers = _attention(
-                *(each.reshape(len(lengths), lengths[0], *each.shape[1:]) for each in (query, key, value)), attention.scaling
-            )
-            return attention.proj(answers.reshape(patches, -1))
-        parts = zip(*(torch.split(each, lengths) for each in (query, key, value)), strict=True)
-        answers = torch.cat([_attention(*(each.unsqueeze(0) for each in part), attention.scaling)[0] for part in parts])
-        return attention.proj(answers.reshape(patches, -1))
+        if len(set(lengths)) == 1:  # segments of one size at once
+            parts = [[each.reshape(len(lengths), lengths[0], *each.shape[1:]) for each in (query, key, value)]]
+        else:
+            split = (torch.split(each, lengths) for each in (query, key, value))
+            parts = [[each.unsqueeze(0) for each in part] for part in zip(*split, strict=True)]
+        answers = torch.cat([_attention(part, attention.scaling).flatten(0, 1) for part in parts])
+        projected: Tensor = attention.proj(answers.reshape(patches, -1))
+        return projected
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-    """Attention over [segments, n, heads, width], of each segment by itself."""
-    query, key, value = (each.transpose(1, 2) for each in (query, key, value))
+def _attention(states: list[Tensor], scaling: float) -> Tensor:
+    """Attention of queries, keys and values [segments, n, heads, width], of each segment by itself."""
+    query, key, value = (each.transpose(1, 2) for each in states)
     weights = torch.softmax(query @ key.transpose(2, 3) * scaling, dim=-1, dtype=torch.float32).to(query.dtype)
     return (weights @ value).transpose(1, 2)
 

@@ -15,10 +15,11 @@ QWEN2_5_VL_3B = register(
         # As pinned in several public repositories.
         revision="66285546d2b821cf421d4f5eb2576359d3770cd3",
         prompts=LOOKING,
-        # Four embeddings an image, each of a window of its own.
+        # Three by three embeddings an image, in windows of two by two that do not fit.
         twin=Twin(
             "qwen2_5_vl",
-            image_size=32,
+            image_size=48,
+            max_seq_len=80,
             text_config=dict(rope_parameters={"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [2, 3, 3]}),
             vision_config=dict(
                 depth=2,
@@ -27,7 +28,7 @@ QWEN2_5_VL_3B = register(
                 num_heads=4,
                 out_hidden_size=64,
                 patch_size=8,
-                window_size=16,
+                window_size=32,
                 fullatt_block_indexes=[1],
             ),
             tie_word_embeddings=True,
