@@ -77,6 +77,8 @@ AUTO_CLASSES = {
     "fill-mask": "AutoModelForMaskedLM",
     "feature-extraction": "AutoModel",
     "image-classification": "AutoModelForImageClassification",
+    "text2text-generation": "AutoModelForSeq2SeqLM",
+    "automatic-speech-recognition": "AutoModelForSpeechSeq2Seq",
 }
 """transformers' class for each task."""
 

@@ -45,10 +45,14 @@ class ExecuTorchSession(Program):
         logits = []
         for chunk in torch.split(tokens, self._limit, dim=1):
             positions = torch.arange(position, position + chunk.shape[1])
-            logits.append(self.run("forward", chunk.contiguous(), positions)[0][0])
+            logits.append(self._step(chunk.contiguous(), positions)[0])
             position += chunk.shape[1]
             self._fed = position
         return logits[0].float() if len(logits) == 1 else torch.cat(logits).float()
+
+    def _step(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Logits of one call: [1, n, vocabulary]."""
+        return self.run("forward", tokens, positions)[0]
 
 
 class ExecuTorchInference(Program):

@@ -50,6 +50,8 @@ class Reference:
     """Tokens that fill the cache after the longest sequence; empty takes the other sequences."""
     least_prompt: int = 0
     """Tokens that have to be fed in one call."""
+    max_source_len: int | None = None
+    """What an encoder in front of the decoder reads at most; ``None`` without one."""
 
     @property
     def first(self) -> int:
@@ -172,7 +174,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         eager_model = stages.loaded(model, checkpoint)
         length = _max_seq_len(model, request, checkpoint, eager_model)
         reference = task.reference(model, request, checkpoint, tokenizer, eager_model, length)
-        config = ExportConfig.from_id(request.configuration, max_seq_len=reference.max_seq_len)
+        config = ExportConfig.from_id(request.configuration, max_seq_len=reference.max_seq_len, max_source_len=reference.max_source_len)
         limits = tolerance(config)
         eos = eos_ids(eager_model)
         eager = task.eager(eager_model, reference.max_seq_len, ExportConfig())

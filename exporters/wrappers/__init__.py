@@ -15,6 +15,8 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fill-mask": ("MaskedLMExportableModule",),
         "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
         "image-classification": ("VisionEncoderExportableModule",),
+        "text2text-generation": ("Seq2SeqLMExportableModule",),
+        "automatic-speech-recognition": ("Seq2SeqLMExportableModule", "CTCExportableModule"),
     }
 )
 """The wrappers of each task; where there are several, the architecture decides (``wrap``)."""
@@ -63,10 +65,14 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
     from exporters.wrappers.masked_lm import MaskedLMExportableModule
     from exporters.wrappers.vision import VisionEncoderExportableModule
 
+    from exporters.wrappers.seq2seq_lm import Seq2SeqLMExportableModule
+
     if task not in TASKS:
         raise unknown_option("task", task, TASKS)
     if task == "image-classification":
         return VisionEncoderExportableModule(model, config)
+    if task in ("text2text-generation", "automatic-speech-recognition"):
+        return Seq2SeqLMExportableModule(model, config)
     if task == "fill-mask" or (task == "feature-extraction" and reads_both_ways(model)):
         return MaskedLMExportableModule(model, config)
     return CausalLMExportableModule(model, config)

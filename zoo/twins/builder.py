@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.model import Model
+from zoo.model import SOUND_TASKS, Model
 from zoo.twins import texts
-from zoo.twins.checkpoint import configuration_of, image_processor, network_of, save, token_ids, tokenizer_of
+from zoo.twins.checkpoint import configuration_of, image_processor, network_of, save, special_ids, tokenizer_of
 
 KINDS: Mapping[str, str] = {
     "text-generation": "language",
     "fill-mask": "masked",
     "feature-extraction": "embedding",
     "image-classification": "classifier",
+    "text2text-generation": "sequence",
+    "automatic-speech-recognition": "sequence",
 }
 """The module of this package that builds the twins of each task."""
 
@@ -66,7 +68,7 @@ def build_full(model: Model, directory: Path) -> None:
 
     _quiet()
     fast = None if model.twin.image_size else tokenizer_of(model)
-    configuration = configuration_of(model, model.full, {} if fast is None else token_ids(fast))
+    configuration = configuration_of(model, model.full, {} if fast is None else special_ids(model, fast))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model.twin.seed)
         network = network_of(model, configuration)
@@ -75,3 +77,7 @@ def build_full(model: Model, directory: Path) -> None:
         image_processor(model, full=True).save_pretrained(directory)
     else:
         save(network, fast, directory)
+    if model.task in SOUND_TASKS:
+        from zoo.twins.speech import feature_extractor
+
+        feature_extractor(model, configuration).save_pretrained(directory)
