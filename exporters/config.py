@@ -19,7 +19,8 @@ An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-qlinear[-gN|-pc]][-embQ[gN]
 ``static``     a decoder takes one token a call, an encoder texts padded to the longest, instead of any length
 ============= ==========================================================================================================
 
-``max_seq_len``, ``max_source_len``, ``image_size`` and ``allow_skipped_layers`` belong to the model at hand and are not part of the id.
+``max_seq_len``, ``max_source_len``, ``image_size`` and ``allow_skipped_layers`` belong to the model at hand and are not part of
+the id.
 """
 
 from __future__ import annotations

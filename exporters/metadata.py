@@ -102,9 +102,7 @@ def seq2seq_lm(
     return constants | _special_tokens(text, model.generation_config)
 
 
-def source(
-    *, longest: int, shortest: int, dynamic: bool, sampling_rate: int | None, features: int | None
-) -> dict[str, Any]:
+def source(*, longest: int, shortest: int, dynamic: bool, sampling_rate: int | None, features: int | None) -> dict[str, Any]:
     """The constant methods of what an encoder reads, counted in tokens of a text, in samples or frames of a sound.
 
     Args:

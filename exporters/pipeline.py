@@ -247,7 +247,13 @@ def trace(model: Any, task: str, config: ExportConfig) -> Traced:
 
     wrapper = wrap(model, task, config)
     programs = {
-        name: torch.export.export(method.module, method.example_inputs, dynamic_shapes=method.dynamic_shapes, strict=False)
+        name: torch.export.export(
+            method.module,
+            method.example_inputs,
+            dynamic_shapes=method.dynamic_shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=method.deferred,
+        )
         for name, method in wrapper.methods().items()
     }
     return Traced(

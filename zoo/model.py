@@ -117,8 +117,8 @@ class Model:
     full: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Overrides of the configuration class that give the published dimensions."""
     processor: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Overrides of the class of the image processor or the feature extractor that give the published preprocessing. A twin's takes
-    them with its own size."""
+    """Overrides of the class of the image processor or the feature extractor that give the published preprocessing. A twin's
+    takes them with its own size."""
 
     @property
     def reference_prompts(self) -> tuple[Prompt, ...]:

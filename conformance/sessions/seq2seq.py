@@ -125,8 +125,8 @@ class ExecuTorchSeq2Seq(ExecuTorchSession):
         mask = masks[0] if masks else torch.ones_like(tokens)
         if tokens.dim() != 2 or tokens.shape[0] != 1 or tokens.shape[1] == 0 or mask.shape != tokens.shape:
             raise SessionError(
-                f"the source has the shape {tuple(tokens.shape)} and its mask {tuple(mask.shape)}; give [1, n] with at least one "
-                "token for both."
+                f"the source has the shape {tuple(tokens.shape)} and its mask {tuple(mask.shape)}; give [1, n] with at least "
+                "one token for both."
             )
         if tokens.dtype is not torch.int64 or mask.dtype is not torch.int64:
             raise SessionError(f"the source is {tokens.dtype} and its mask {mask.dtype}; give int64 for both.")

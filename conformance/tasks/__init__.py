@@ -14,8 +14,16 @@ Runner = Callable[[Model, CellRequest, Trail, Record], None]
 
 def runner(model: Model) -> Runner:
     """The function that runs the cells of ``model``."""
-    from conformance.tasks import decoder, feature_extraction, fill_mask, image_classification, one_pass, text_generation
-    from conformance.tasks import speech_recognition, text2text_generation
+    from conformance.tasks import (
+        decoder,
+        feature_extraction,
+        fill_mask,
+        image_classification,
+        one_pass,
+        speech_recognition,
+        text2text_generation,
+        text_generation,
+    )
 
     if model.task == "feature-extraction" and model.wrapper == "MaskedLMExportableModule":
         return one_pass.runner(feature_extraction.ENCODER)

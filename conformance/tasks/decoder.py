@@ -174,7 +174,9 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         eager_model = stages.loaded(model, checkpoint)
         length = _max_seq_len(model, request, checkpoint, eager_model)
         reference = task.reference(model, request, checkpoint, tokenizer, eager_model, length)
-        config = ExportConfig.from_id(request.configuration, max_seq_len=reference.max_seq_len, max_source_len=reference.max_source_len)
+        config = ExportConfig.from_id(
+            request.configuration, max_seq_len=reference.max_seq_len, max_source_len=reference.max_source_len
+        )
         limits = tolerance(config)
         eos = eos_ids(eager_model)
         eager = task.eager(eager_model, reference.max_seq_len, ExportConfig())

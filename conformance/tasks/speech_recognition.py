@@ -1,5 +1,5 @@
-"""The task ``automatic-speech-recognition`` with an encoder and a decoder: sounds are transcribed, and the logits and the tokens
-of the transcripts must be eager PyTorch's, however long a sound is."""
+"""The task ``automatic-speech-recognition`` with an encoder and a decoder: sounds are transcribed, and the logits and the
+tokens of the transcripts must be eager PyTorch's, however long a sound is."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _signature(model: Model, eager: Any, artifact: Artifact) -> Signature:
         features_of_frame = {"get_feature_size": configuration.num_mel_bins}
     else:
         width = configuration.input_feat_per_channel * configuration.input_channels
-        shape, shortest, dynamic = (1, longest, width), 1, True
+        shape, shortest, dynamic = (1, longest, width), _shortest(eager), True
         features_of_frame = {"get_feature_size": width}
     with torch.no_grad():
         states = eager.get_encoder()(torch.zeros(shape)).last_hidden_state.shape[1]
@@ -94,11 +94,11 @@ def _signature(model: Model, eager: Any, artifact: Artifact) -> Signature:
 
 
 def _shortest(eager: Any) -> int:
-    """Samples from which on the convolutions of an encoder answer anything: the receptive field of a state."""
-    field = 1
+    """Samples or frames from which on the convolutions of an encoder answer two states: what the first two of them see."""
+    field = 2
     layers = [module for module in eager.get_encoder().modules() if isinstance(module, torch.nn.Conv1d)]
     for layer in reversed(layers):
-        field = (field - 1) * layer.stride[0] + layer.kernel_size[0]
+        field = (field - 1) * layer.stride[0] + layer.kernel_size[0] - 2 * int(layer.padding[0])
     return field
 
 

@@ -39,9 +39,7 @@ def text_source(tokens: list[int], padding: int = 0, pad: int = 0) -> dict[str, 
     }
 
 
-def written(
-    session: EagerSeq2Seq, conditions: tuple[Mapping[str, Tensor], ...], max_source_len: int, eager: Any
-) -> Reference:
+def written(session: EagerSeq2Seq, conditions: tuple[Mapping[str, Tensor], ...], max_source_len: int, eager: Any) -> Reference:
     """A reference of what eager PyTorch writes about each source."""
     prompt = tuple(decoder_prompt(eager))
     sequences = []
@@ -61,7 +59,9 @@ def written(
     )
 
 
-def learned(samples: list[dict[str, Any]], conditions: tuple[Mapping[str, Tensor], ...], max_seq_len: int, longest: int) -> Reference:
+def learned(
+    samples: list[dict[str, Any]], conditions: tuple[Mapping[str, Tensor], ...], max_seq_len: int, longest: int
+) -> Reference:
     """A reference of what a twin was trained to write."""
     return Reference(
         prompts=tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples),
@@ -79,7 +79,9 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
         told = json.loads(path.read_text(encoding="utf-8"))
         conditions = tuple(text_source(sample["source"]) for sample in told["samples"])
         return learned(told["samples"], conditions, max_seq_len, told["max_source_len"])
-    ids = [tokenizer(prompt.text, truncation=True, max_length=MAX_SOURCE_LEN)["input_ids"] for prompt in model.reference_prompts]
+    ids = [
+        tokenizer(prompt.text, truncation=True, max_length=MAX_SOURCE_LEN)["input_ids"] for prompt in model.reference_prompts
+    ]
     return written(EagerSeq2Seq(eager, max_seq_len), tuple(map(text_source, ids)), MAX_SOURCE_LEN, eager)
 
 
@@ -154,7 +156,9 @@ def seq2seq_signature(source: tuple[tuple[tuple[int, ...], int], ...], states: i
                 **constants,
             },
             methods={
-                "encoder": MethodSignature(tuple((shape, dtype if kind != LONG else LONG) for shape, kind in source), (hidden,)),
+                "encoder": MethodSignature(
+                    tuple((shape, LONG if kind == LONG else dtype) for shape, kind in source), (hidden,)
+                ),
                 "text_decoder": MethodSignature(
                     (((1, length), LONG), ((length,), LONG), (hidden, dtype), *mask), ((1, length, vocabulary),)
                 ),

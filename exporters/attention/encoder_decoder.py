@@ -1,5 +1,5 @@
-"""The attention of a decoder that reads an encoder: its own past from our cache layers, and what the encoder said, anew in every
-call."""
+"""The attention of a decoder that reads an encoder: its own past from our cache layers, and what the encoder said, anew in
+every call."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def _attention(
     """
     if position_bias is not None:
         raise NotApplicableError(
-            f"{type(module).__name__} uses a position bias, which llama::custom_sdpa would drop; export without use_custom_sdpa."
+            f"{type(module).__name__} uses a position bias, which llama::custom_sdpa would drop; export without "
+            "use_custom_sdpa."
         )
     if not any(key is each for each in _cached.get([])):
         return indexed.attention(module, query, key, value, attention_mask, scaling=scaling, **rest)

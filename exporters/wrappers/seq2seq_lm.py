@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -174,7 +173,7 @@ class Seq2SeqLMExportableModule(nn.Module):
             states = self.encoder(*inputs)
         count = min(3, self.max_seq_len) if dynamic else 1
         tokens = (torch.zeros(1, count, dtype=torch.long), torch.arange(count))
-        read = torch.export.Dim("source", min=source.shortest, max=source.longest)
+        read = torch.export.Dim("source", min=source.shortest, max=source.longest) if source.dynamic else None
         written = torch.export.Dim("length", min=1, max=self.max_seq_len)
         seen = torch.export.Dim("states", min=1, max=source.states)
         fed: Any = ({1: written}, {0: written}) if dynamic else ({}, {})
@@ -185,6 +184,7 @@ class Seq2SeqLMExportableModule(nn.Module):
                 module=self.encoder,
                 example_inputs=inputs,
                 dynamic_shapes=tuple({source.axis: read} for _ in inputs) if source.dynamic else None,
+                deferred=not source.masked,
             ),
             "text_decoder": ExportableMethod(
                 module=self.text_decoder,
@@ -239,9 +239,10 @@ def decoder_prompt(model: Any) -> list[int]:
     start = getattr(generation, "decoder_start_token_id", None)
     start = getattr(model.config, "decoder_start_token_id", None) if start is None else start
     if start is None:
-        raise ExportError(f"the checkpoint of {type(model).__name__} names no decoder_start_token_id; add it to its config.json.")
-    told = []
-    with contextlib.suppress(AttributeError, KeyError, TypeError):
-        told = [generation.lang_to_id["<|en|>"], generation.task_to_id["transcribe"]]
+        raise ExportError(
+            f"the checkpoint of {type(model).__name__} names no decoder_start_token_id; add it to its config.json."
+        )
+    languages, tasks = getattr(generation, "lang_to_id", None), getattr(generation, "task_to_id", None)
+    told = [languages["<|en|>"], tasks["transcribe"]] if languages and tasks else []
     unstamped = getattr(generation, "no_timestamps_token_id", None)
     return [start, *told, *([unstamped] if unstamped is not None else [])]

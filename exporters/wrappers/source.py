@@ -58,7 +58,7 @@ class Source:
         sizes = tuple(length if size is None else size for size in self.shape)
         if self.masked:
             return torch.zeros(sizes, dtype=torch.long), torch.ones(sizes, dtype=torch.long)
-        return (torch.linspace(-1, 1, length, dtype=dtype).reshape(*(1 if size else length for size in self.shape)).expand(sizes),)
+        return (torch.zeros(sizes, dtype=dtype),)
 
 
 def source_of(model: PreTrainedModel, config: ExportConfig) -> Source:
@@ -76,9 +76,7 @@ def source_of(model: PreTrainedModel, config: ExportConfig) -> Source:
     rate = sampling_rate(model)
     if name == "input_values":
         longest = _longest(config, None, DEFAULT_MAX_SECONDS * rate, "samples")
-        shortest = next(length for length in range(1, longest + 2) if _states(model, length) > 0)
-        if shortest > longest:
-            raise ExportError(f"max_source_len {longest} is too short a sound for {type(model).__name__}: use {shortest} or more.")
+        shortest = _shortest(model, longest, "samples")
         return Source(name, (1, None), shortest, longest, _states(model, longest), True, rate)
     if name != "input_features":
         raise ExportError(f"{type(model).__name__} reads {name}; sources of text and of sound can be exported.")
@@ -95,7 +93,7 @@ def source_of(model: PreTrainedModel, config: ExportConfig) -> Source:
     room = model.config.max_source_positions
     longest = _longest(config, room, DEFAULT_MAX_SECONDS * frames_a_second, "frames")
     width = model.config.input_feat_per_channel * model.config.input_channels
-    return Source(name, (1, None, width), 1, longest, _states(model, longest), True, rate)
+    return Source(name, (1, None, width), _shortest(model, longest, "frames"), longest, _states(model, longest), True, rate)
 
 
 def sampling_rate(model: PreTrainedModel) -> int:
@@ -116,6 +114,19 @@ def _longest(config: ExportConfig, room: int | None, default: int, unit: str) ->
     if room and longest > room:
         raise ExportError(f"max_source_len {longest} exceeds the {room} {unit} that the encoder has positions for.")
     return longest
+
+
+def _shortest(model: Any, longest: int, unit: str) -> int:
+    """The shortest sound: two states of an encoder, because torch.export (2.13.0) takes a single one for a size that is always
+    1. That is less than a tenth of a second.
+
+    Raises:
+        ExportError: the longest one is shorter.
+    """
+    for length in range(1, longest + 1):
+        if _states(model, length) > 1:
+            return length
+    raise ExportError(f"max_source_len {longest}: an encoder of {type(model).__name__} makes nothing of so few {unit}.")
 
 
 def _states(model: Any, length: int) -> int:

@@ -35,13 +35,24 @@ FLAN_T5_SMALL = register(
         # A decoder of another depth, and heads that together are wider than the model; both are so in the family.
         traits=("position_bias",),
         twin=Twin(
-            "t5", d_kv=32, d_ff=128, num_layers=2, num_decoder_layers=3, num_heads=3, feed_forward_proj="gated-gelu",
+            "t5",
+            d_kv=32,
+            d_ff=128,
+            num_layers=2,
+            num_decoder_layers=3,
+            num_heads=3,
+            feed_forward_proj="gated-gelu",
             tie_word_embeddings=False,
-        ),  # fmt: skip
+        ),
         # T5Config would tie what this asks to untie, and leaves out the scale of T5's tied output layer (transformers 5.23.0).
         full=dict(
-            vocab_size=32128, d_ff=1024, num_layers=8, num_decoder_layers=8, num_heads=6, feed_forward_proj="gated-gelu",
+            vocab_size=32128,
+            d_ff=1024,
+            num_layers=8,
+            num_decoder_layers=8,
+            num_heads=6,
+            feed_forward_proj="gated-gelu",
             tie_word_embeddings=False,
-        ),  # fmt: skip
+        ),
     )
 )

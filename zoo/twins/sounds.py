@@ -1,4 +1,4 @@
-"""The reference sounds: tones, chirps, beeps and noise, synthesised for this project, and the words that twins write about them."""
+"""The reference sounds: tones, chirps, beeps and noise, synthesised for this project, and what twins write about them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WORDS: Mapping[str, str] = MappingProxyType(
     {
         "low tone": "One low tone hums for a second, as steady as a kettle that is far from its boil.",
         "high tone": "A high and even tone, short and clear, such as a glass gives when a spoon has touched its rim once.",
-        "rising chirp": "The pitch climbs from low to high without a step, like a bird that asks the same question every morning "
-        "and never waits to hear what the garden has to say about it, because the answer has always been the same.",
-        "falling chirp": "The pitch slides down from high to low and is gone, the way a toy is dropped and a child looks after it.",
+        "rising chirp": "The pitch climbs from low to high without a step, like a bird that asks the same question every "
+        "morning and never waits to hear what the garden has to say about it, because the answer has always been the same.",
+        "falling chirp": "The pitch slides down from high to low and is gone, the way a dropped toy is.",
         "noise burst": "A burst of noise, rain on a roof, over before anyone has shut the window.",
         "two beeps": "Two short beeps with a pause between them: the bread is done, and somebody should come.",
     }
@@ -30,7 +30,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
 
 
 def draw(name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The sound called ``name``, [samples] between -1 and 1 at ``SAMPLING_RATE``; each is of another length, 0.5 to 1.5 seconds.
+    """The sound called ``name``, [samples] between -1 and 1 at ``SAMPLING_RATE``; each is of another length.
 
     Raises:
         ZooError: there is no such sound.

@@ -29,9 +29,7 @@ def build(model: Model, directory: Path) -> None:
     else:
         samples = [
             Sample(source, tokens, {"sound": name})
-            for (name, source), tokens in zip(
-                heard, targets(model, fast, network.config.decoder_start_token_id), strict=True
-            )
+            for (name, source), tokens in zip(heard, targets(model, fast, network.config.decoder_start_token_id), strict=True)
         ]
         margin = train(network, samples, name=model.name)
         save(network, fast, directory)
@@ -40,7 +38,8 @@ def build(model: Model, directory: Path) -> None:
 
 
 def feature_extractor(model: Model, configuration: Any) -> Any:
-    """The model's own feature extractor, with the published preprocessing; Whisper's makes sounds as long as its encoder reads."""
+    """The model's own feature extractor, with the published preprocessing; Whisper's makes sounds as long as its encoder
+    reads."""
     import transformers
     from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 
@@ -113,7 +112,12 @@ def train_ctc(model: nn.Module, sources: list[Mapping[str, torch.Tensor]], label
     def loss() -> torch.Tensor:
         losses = [
             nn.functional.ctc_loss(
-                values.log_softmax(-1), torch.tensor(ids), (values.shape[0],), (len(ids),), blank=blank, reduction="sum"
+                values.log_softmax(-1),
+                torch.tensor(ids),
+                torch.tensor([len(values)]),
+                torch.tensor([len(ids)]),
+                blank=blank,
+                reduction="sum",
             )
             + _certainty(values)
             for values, ids in zip(logits(), labels, strict=True)
@@ -130,8 +134,8 @@ def train_ctc(model: nn.Module, sources: list[Mapping[str, torch.Tensor]], label
     worst = fit(model, loss, margin, good=GOOD_MARGIN)
     if worst < MARGIN:
         raise ZooError(
-            f"the twin of {name!r} cannot transcribe its sounds: after {MAX_STEPS} steps the smallest top-2 margin of a frame is "
-            f"{worst:.2f}, and {MARGIN} is needed. Give its Twin(...) more width or layers."
+            f"the twin of {name!r} cannot transcribe its sounds: after {MAX_STEPS} steps the smallest top-2 margin of a frame "
+            f"is {worst:.2f}, and {MARGIN} is needed. Give its Twin(...) more width or layers."
         )
     return worst
 
