@@ -24,9 +24,10 @@ TIERS: Mapping[str, str] = MappingProxyType(
 )
 """The tiers; each holds the ones before it."""
 DECODER, ENCODER, VISION = "CausalLMExportableModule", "MaskedLMExportableModule", "VisionEncoderExportableModule"
+SEQ2SEQ, CTC = "Seq2SeqLMExportableModule", "CTCExportableModule"
 MULTIMODAL = "MultiModalTextToTextExportableModule"
 SMOKE: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    dict.fromkeys((DECODER, ENCODER, VISION, MULTIMODAL), ("xnnpack-fp32",))
+    dict.fromkeys((DECODER, ENCODER, VISION, SEQ2SEQ, CTC, MULTIMODAL), ("xnnpack-fp32",))
 )
 CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -39,6 +40,8 @@ CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "xnnpack-fp32-sdpa-kv",
             "xnnpack-fp32-sdpa-kv-8da4w-emb8w-enc8da8w",
         ),
+        SEQ2SEQ: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp32-kv", "xnnpack-fp32-8da4w-emb8w-enc8da4w"),
+        CTC: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da4w"),
     }
 )
 """By wrapper the configurations that every model is run under in ``default``, in the order of the matrix's columns."""
@@ -84,6 +87,32 @@ POOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "portable-fp16-static",
             "xnnpack-fp32-8da4w-pc-enc8da4w-pc",
         ),
+        SEQ2SEQ: (
+            "xnnpack-fp16-sdpa-kv",
+            "xnnpack-fp32-kv8-enc8da8w",
+            "xnnpack-fp32-8w-emb4w-enc8w-encemb8w",
+            "xnnpack-bf16-kv-static",
+            "xnnpack-fp32-sdpa-8da4w+8da8w-g128-enc8da4w-pc",
+            "portable-fp32-8w-emb8w-enc8w-static",
+            "xnnpack-fp16-kv-8da4w-g64-emb8w-enc8da4w-g64",
+            "xnnpack-fp32-sdpa-kv-static",
+            "portable-fp16-kv8-shared",
+            "xnnpack-fp32-4w-enc4w-encemb4w",
+            "portable-bf16-sdpa-kv8",
+            "xnnpack-fp32-kv-8da8w-static",
+        ),
+        CTC: (
+            "xnnpack-bf16",
+            "xnnpack-fp32-8w",
+            "xnnpack-fp16-8da8w",
+            "portable-fp16",
+            "xnnpack-fp32-4w",
+            "xnnpack-fp32-8da4w-pc",
+            "portable-fp32-8w",
+            "xnnpack-fp32-8da8w",
+            "portable-bf16",
+            "xnnpack-fp32-8da4w+8da8w-g128",
+        ),
     }
 )
 """By wrapper the configurations of which a model takes a share in ``default``."""
@@ -107,6 +136,8 @@ NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ENCODER: POOL[ENCODER],
         VISION: POOL[VISION],
         MULTIMODAL: POOL[MULTIMODAL],
+        SEQ2SEQ: POOL[SEQ2SEQ],
+        CTC: POOL[CTC],
     }
 )
 """By wrapper what ``nightly`` runs beyond ``default`` for every model."""
@@ -139,6 +170,8 @@ RULES: tuple[Rule, ...] = (
     Rule("recurrent", lambda config: config.dynamic_shapes, "it takes one token a call (-static)"),
     Rule("all_sliding", lambda config: config.use_attention_sink is not None, "no layer is left for an attention sink"),
     Rule("looks_ahead", lambda config: not config.dynamic_shapes, "they have to be fed in one call"),
+    Rule("position_bias", lambda config: config.use_custom_sdpa, "llama::custom_sdpa would drop it"),
+    Rule("listens", lambda config: config.qembedding_encoder is not None, "there is no embedding of tokens in it"),
     Rule("untied", lambda config: config.use_shared_embedding, "there is nothing to share"),
 )
 """The rules; a test holds each of them against what the exporter says of every model."""

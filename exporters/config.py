@@ -19,7 +19,8 @@ An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-qlinear[-gN|-pc]][-embQ[gN]
 ``static``     a decoder takes one token a call, an encoder texts padded to the longest, instead of any length
 ============= ==========================================================================================================
 
-``max_seq_len``, ``image_size`` and ``allow_skipped_layers`` belong to the model at hand and are not part of the id.
+``max_seq_len``, ``max_source_len``, ``image_size`` and ``allow_skipped_layers`` belong to the model at hand and are not part of
+the id.
 """
 
 from __future__ import annotations
@@ -130,6 +131,9 @@ class ExportConfig:
     max_seq_len: int | None = None
     """Positions of a sequence, prompt and answer together; ``None`` takes the checkpoint's context, at most 2048 (512 in an
     encoder)."""
+    max_source_len: int | None = None
+    """What the encoder in front of a decoder, or of a model of sound, reads at most: tokens of a text; samples or frames of a
+    sound, as its feature extractor makes them. ``None`` takes the checkpoint's context, at most 512 tokens or 30 seconds."""
     image_size: int | None = None
     """Height and width of images, in pixels; ``None`` takes what the checkpoint names."""
 
@@ -149,6 +153,8 @@ class ExportConfig:
                 raise ExportError(f"{field.name} is {getattr(self, field.name)!r}; allowed: true, false.")
         if self.max_seq_len is not None:
             _check_integer("max_seq_len", self.max_seq_len, at_least=2)
+        if self.max_source_len is not None:
+            _check_integer("max_source_len", self.max_source_len, at_least=1)
         if self.image_size is not None:
             _check_integer("image_size", self.image_size, at_least=1)
         self._check_quantization()

@@ -61,6 +61,69 @@ def masked_lm(model: PreTrainedModel, config: ExportConfig, *, max_seq_len: int)
     return constants | _special_tokens(text, None)
 
 
+def seq2seq_lm(
+    model: PreTrainedModel,
+    config: ExportConfig,
+    *,
+    max_seq_len: int,
+    layers: int,
+    heads: int,
+    head_dim: int,
+    prompt: list[int],
+) -> dict[str, Any]:
+    """The constant methods of a decoder that reads an encoder, as those of ``causal_lm``.
+
+    ``get_decoder_prompt_ids`` is what its text begins with; the first of them is ``get_decoder_start_token_id``.
+
+    Args:
+        layers: Of the decoder.
+        heads: Key-value heads of the cache.
+        head_dim: Width of a key.
+        prompt: As ``get_decoder_prompt_ids``.
+    """
+    text = model.config.get_text_config()
+    constants: dict[str, Any] = {
+        "get_max_seq_len": max_seq_len,
+        "get_max_context_len": max_seq_len,
+        "get_vocab_size": model.config.vocab_size,
+        "get_n_layers": layers,
+        "get_n_kv_heads": heads,
+        "get_head_dim": head_dim,
+        "get_dtype": DTYPE_CODES[config.dtype],
+        "use_kv_cache": True,
+        "use_sdpa_with_kv_cache": config.use_custom_sdpa,
+        "enable_dynamic_shape": config.dynamic_shapes,
+        "supports_rewind": True,
+        "get_decoder_start_token_id": prompt[0],
+        "get_decoder_prompt_ids": prompt,
+    }
+    if model.config.pad_token_id is not None:
+        constants["get_pad_id"] = model.config.pad_token_id
+    return constants | _special_tokens(text, model.generation_config)
+
+
+def source(*, longest: int, shortest: int, dynamic: bool, sampling_rate: int | None, features: int | None) -> dict[str, Any]:
+    """The constant methods of what an encoder reads, counted in tokens of a text, in samples or frames of a sound.
+
+    Args:
+        longest: Of a source.
+        shortest: Of a source.
+        dynamic: Whether every length between is taken; otherwise the longest only.
+        sampling_rate: Samples a second of a sound; ``None`` of a text.
+        features: Numbers of a frame; ``None`` of tokens and samples.
+    """
+    constants: dict[str, Any] = {
+        "get_max_source_len": longest,
+        "get_min_source_len": shortest,
+        "enable_dynamic_source": dynamic,
+    }
+    if sampling_rate is not None:
+        constants["get_sampling_rate"] = sampling_rate
+    if features is not None:
+        constants["get_feature_size"] = features
+    return constants
+
+
 def image_classification(model: PreTrainedModel, config: ExportConfig, *, height: int, width: int) -> dict[str, Any]:
     """The constant methods of an image classifier: the one size of its images, in pixels, and what it tells apart."""
     return {

@@ -78,6 +78,8 @@ AUTO_CLASSES = {
     "feature-extraction": "AutoModel",
     "image-classification": "AutoModelForImageClassification",
     "image-text-to-text": "AutoModelForImageTextToText",
+    "text2text-generation": "AutoModelForSeq2SeqLM",
+    "automatic-speech-recognition": "AutoModelForSpeechSeq2Seq",
 }
 """transformers' class for each task."""
 
@@ -246,7 +248,13 @@ def trace(model: Any, task: str, config: ExportConfig) -> Traced:
 
     wrapper = wrap(model, task, config)
     programs = {
-        name: torch.export.export(method.module, method.example_inputs, dynamic_shapes=method.dynamic_shapes, strict=False)
+        name: torch.export.export(
+            method.module,
+            method.example_inputs,
+            dynamic_shapes=method.dynamic_shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=method.deferred,
+        )
         for name, method in wrapper.methods().items()
     }
     return Traced(

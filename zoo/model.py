@@ -14,6 +14,8 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
         "image-classification": ("VisionEncoderExportableModule",),
         "image-text-to-text": ("MultiModalTextToTextExportableModule",),
+        "text2text-generation": ("Seq2SeqLMExportableModule",),
+        "automatic-speech-recognition": ("Seq2SeqLMExportableModule", "CTCExportableModule"),
     }
 )
 """The tasks the suite can run, as the Hub names them, with the wrappers that models of each may have."""
@@ -21,6 +23,9 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 IMAGE_TASKS = ("image-classification", "image-text-to-text")
 """The tasks whose models look at images."""
+
+SOUND_TASKS = ("automatic-speech-recognition",)
+"""The tasks whose models listen."""
 
 TRAITS: Mapping[str, str] = MappingProxyType(
     {
@@ -31,6 +36,8 @@ TRAITS: Mapping[str, str] = MappingProxyType(
         "all_sliding": "every attention layer has a sliding window",
         "looks_ahead": "the embeddings of an image attend to each other both ways",
         "untied": "its embedding is not tied to its output layer",
+        "position_bias": "its attention scores get a bias of relative positions",
+        "listens": "its encoder reads sound",
     }
 )
 """What of an architecture decides which configurations apply to it."""
@@ -41,7 +48,8 @@ class Prompt:
     """A reference prompt."""
 
     text: str
-    """What the model is asked; of a model of images what the reference image shows, such as ``red circle``."""
+    """What the model is asked; of a model of images what the reference image shows, such as ``red circle``; of a model that
+    listens what the reference sound is, such as ``low tone``."""
     continuation: str | None = None
     """What a twin learns to answer; ``None`` takes the answer from the reference texts."""
     shown: tuple[str, ...] = ()
@@ -113,7 +121,8 @@ class Model:
     full: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Overrides of the configuration class that give the published dimensions."""
     processor: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Overrides of the image processor class that give the published preprocessing. A twin's takes them with its own size."""
+    """Overrides of the class of the image processor or the feature extractor that give the published preprocessing. A twin's
+    takes them with its own size."""
 
     @property
     def reference_prompts(self) -> tuple[Prompt, ...]:

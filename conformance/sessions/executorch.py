@@ -45,14 +45,14 @@ class ExecuTorchSession(Program):
         logits = []
         for chunk in torch.split(tokens, self._limit, dim=1):
             positions = torch.arange(position, position + chunk.shape[1])
-            logits.append(self.call(chunk, positions))
+            logits.append(self.step(chunk.contiguous(), positions)[0])
             position += chunk.shape[1]
             self._fed = position
         return logits[0].float() if len(logits) == 1 else torch.cat(logits).float()
 
-    def call(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """The logits [n, vocabulary] of one call of the program with tokens [1, n] at positions [n]."""
-        return self.run("forward", tokens.contiguous(), positions)[0][0]
+    def step(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """The logits [1, n, vocabulary] of one call of the program with tokens [1, n] at positions [n]."""
+        return self.run("forward", tokens, positions)[0]
 
 
 class ExecuTorchInference(Program):

@@ -104,7 +104,7 @@ class MultimodalSession(ExecuTorchSession):
         given = [value.to(self._dtype) if value.is_floating_point() else value for value in values]
         return self.run(self._encoder, *(value.contiguous() for value in given))[0][0].clone()
 
-    def call(self, tokens: Tensor, positions: Tensor) -> Tensor:
+    def step(self, tokens: Tensor, positions: Tensor) -> Tensor:
         start = int(positions[0])
         before = self._sequence[:start].count(self._placeholder)
         self._sequence[start:] = tokens[0].tolist()
@@ -122,7 +122,7 @@ class MultimodalSession(ExecuTorchSession):
             further = (self._blocks(tokens[0] == self._placeholder),)
         elif self._further == 2:
             further = (self._places()[:, start:].contiguous(),)
-        return self.run("text_decoder", embeddings.contiguous(), positions, *further)[0][0]
+        return self.run("text_decoder", embeddings.contiguous(), positions, *further)[0]
 
     def _places(self) -> Tensor:
         """[3, n] int64: time, row and column of everything that was fed. An image begins where the text before it ends, and the

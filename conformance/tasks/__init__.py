@@ -21,6 +21,8 @@ def runner(model: Model) -> Runner:
         image_classification,
         multimodal_text_to_text,
         one_pass,
+        speech_recognition,
+        text2text_generation,
         text_generation,
     )
 
@@ -32,4 +34,6 @@ def runner(model: Model) -> Runner:
         "fill-mask": one_pass.runner(fill_mask.TASK),
         "image-text-to-text": decoder.runner(multimodal_text_to_text.TASK),
         "image-classification": one_pass.runner(image_classification.TASK),
+        "text2text-generation": decoder.runner(text2text_generation.TASK),
+        "automatic-speech-recognition": decoder.runner(speech_recognition.TASK),
     }[model.task]

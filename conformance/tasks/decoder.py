@@ -53,6 +53,8 @@ class Reference:
     """Tokens that have to be fed in one call before latency is measured."""
     together: int | None = None
     """A token whose neighbours of the same kind have to be fed in one call with it."""
+    max_source_len: int | None = None
+    """What an encoder in front of the decoder reads at most; ``None`` without one."""
 
     @property
     def spans(self) -> list[range]:
@@ -186,7 +188,9 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         eager_model = stages.loaded(model, checkpoint)
         length = _max_seq_len(model, request, checkpoint, eager_model)
         reference = task.reference(model, request, checkpoint, tokenizer, eager_model, length)
-        config = ExportConfig.from_id(request.configuration, max_seq_len=reference.max_seq_len)
+        config = ExportConfig.from_id(
+            request.configuration, max_seq_len=reference.max_seq_len, max_source_len=reference.max_source_len
+        )
         limits = tolerance(config)
         eos = eos_ids(eager_model)
         eager = task.eager(eager_model, reference.max_seq_len, ExportConfig())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +91,16 @@ class ExplicitPositionCache(Cache):  # type: ignore[misc]
         return True
 
 
+def first_position(cache_position: Tensor, max_seq_len: int) -> int:
+    """The first position of a call as a number, for operators that take one, bounded for torch.export."""
+    check: Any = torch._check
+    start = cast(int, cache_position[0].item())
+    check(start >= 0)
+    check(start < max_seq_len)
+    check(start + cache_position.shape[0] <= max_seq_len)
+    return start
+
+
 def build_layers(model: PreTrainedModel, max_seq_len: int, config: ExportConfig) -> nn.ModuleList:
     """One cache layer for each layer of ``model``, with the shapes its attention really produces.
 
@@ -109,6 +119,11 @@ def build_layers(model: PreTrainedModel, max_seq_len: int, config: ExportConfig)
     attends = any(isinstance(layer, DynamicLayer) for layer in probe.layers)
     if not attends and (config.use_custom_kv_cache or config.use_custom_sdpa):
         raise NotApplicableError(f"{type(model).__name__} does not attend: it has no KV cache and no SDPA to replace.")
+    return layers_like(model, probe, max_seq_len, config)
+
+
+def layers_like(model: PreTrainedModel, probe: DynamicCache, max_seq_len: int, config: ExportConfig) -> nn.ModuleList:
+    """Cache layers in the places of those that transformers filled; raises as ``build_layers`` does."""
     return nn.ModuleList(_layer(model, index, layer, max_seq_len, config) for index, layer in enumerate(probe.layers))
 
 

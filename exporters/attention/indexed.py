@@ -20,7 +20,7 @@ NAME = "executorch_indexed"
 """The attention implementation's name."""
 
 
-def _attention(
+def attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -63,5 +63,5 @@ def _attention(
     return answers.transpose(0, 1).unsqueeze(0), None
 
 
-ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
+ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
 ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["eager"])

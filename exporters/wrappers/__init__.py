@@ -16,6 +16,8 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
         "image-classification": ("VisionEncoderExportableModule",),
         "image-text-to-text": ("MultiModalTextToTextExportableModule",),
+        "text2text-generation": ("Seq2SeqLMExportableModule",),
+        "automatic-speech-recognition": ("Seq2SeqLMExportableModule", "CTCExportableModule"),
     }
 )
 """The wrappers of each task; where there are several, the architecture decides (``wrap``)."""
@@ -30,6 +32,9 @@ class ExportableMethod:
     example_inputs: tuple[Any, ...]
     dynamic_shapes: Any
     """As ``torch.export.export`` takes it; ``None`` for static shapes."""
+    deferred: bool = False
+    """Leave what torch cannot prove of dynamic shapes to be asserted while running: after strided convolutions a length is a
+    quotient, and torch 2.13.0 does not see that it divides its own products."""
 
 
 class Wrapper(Protocol):
@@ -63,6 +68,7 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
     from exporters.wrappers.causal_lm import CausalLMExportableModule
     from exporters.wrappers.masked_lm import MaskedLMExportableModule
     from exporters.wrappers.multimodal import MultiModalTextToTextExportableModule
+    from exporters.wrappers.seq2seq_lm import Seq2SeqLMExportableModule
     from exporters.wrappers.vision import VisionEncoderExportableModule
 
     if task not in TASKS:
@@ -71,6 +77,8 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
         return MultiModalTextToTextExportableModule(model, config)
     if task == "image-classification":
         return VisionEncoderExportableModule(model, config)
+    if task in ("text2text-generation", "automatic-speech-recognition"):
+        return Seq2SeqLMExportableModule(model, config)
     if task == "fill-mask" or (task == "feature-extraction" and reads_both_ways(model)):
         return MaskedLMExportableModule(model, config)
     return CausalLMExportableModule(model, config)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from exporters import metadata
 from exporters.attention import custom_sdpa, indexed
-from exporters.attention.cache import ExplicitPositionCache, build_layers, cache_argument
+from exporters.attention.cache import ExplicitPositionCache, build_layers, cache_argument, first_position
 from exporters.attention.layer import CacheLayer
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
@@ -99,7 +99,7 @@ class CausalLMExportableModule(nn.Module):
         start = None
         attention: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if self.config.use_custom_sdpa or self.config.use_custom_kv_cache or not self._takes_positions:
-            start = self._start(cache_position)
+            start = first_position(cache_position, self.max_seq_len)
             attention = custom_sdpa.call(start, self.config.attention_sink)
         cache = ExplicitPositionCache(
             self.cache,
@@ -117,15 +117,6 @@ class CausalLMExportableModule(nn.Module):
             output = self.model(**{**inputs, **further}, use_cache=True)
         answers: Tensor = output.logits if "logits" in output else output.last_hidden_state
         return answers
-
-    def _start(self, cache_position: Tensor) -> int:
-        """The first position as a number, bounded for torch.export."""
-        check: Any = torch._check
-        start = cast(int, cache_position[0].item())
-        check(start >= 0)
-        check(start < self.max_seq_len)
-        check(start + cache_position.shape[0] <= self.max_seq_len)
-        return start
 
     def methods(self) -> Mapping[str, ExportableMethod]:
         """``forward``, with a sequence length from 1 to ``max_seq_len``, or of exactly 1."""

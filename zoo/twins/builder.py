@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.model import Model
+from zoo.model import SOUND_TASKS, Model
 from zoo.twins import texts
-from zoo.twins.checkpoint import configuration_of, image_processor, network_of, save, token_ids, tokenizer_of
+from zoo.twins.checkpoint import configuration_of, image_processor, network_of, save, special_ids, tokenizer_of
 
 KINDS: Mapping[str, str] = {
     "text-generation": "language",
@@ -17,6 +17,8 @@ KINDS: Mapping[str, str] = {
     "feature-extraction": "embedding",
     "image-classification": "classifier",
     "image-text-to-text": "multimodal",
+    "text2text-generation": "sequence",
+    "automatic-speech-recognition": "sequence",
 }
 """The module of this package that builds the twins of each task."""
 WORDLESS = ("image-classification",)
@@ -81,10 +83,14 @@ def build_full(model: Model, directory: Path) -> None:
             fast.chat_template = multimodal.CHAT_TEMPLATE
             network = multimodal.network_with(model, fast, model.full)
         else:
-            network = network_of(model, configuration_of(model, model.full, {} if fast is None else token_ids(fast)))
+            network = network_of(model, configuration_of(model, model.full, {} if fast is None else special_ids(model, fast)))
     if fast is None:
         network.save_pretrained(directory)
     else:
         save(network, fast, directory)
     if model.twin.image_size is not None:
         image_processor(model, full=True).save_pretrained(directory)
+    if model.task in SOUND_TASKS:
+        from zoo.twins.speech import feature_extractor
+
+        feature_extractor(model, network.config).save_pretrained(directory)

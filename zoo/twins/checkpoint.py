@@ -107,19 +107,38 @@ def network_of(model: Model, configuration: Any) -> Any:
         "feature-extraction": transformers.AutoModel,
         "image-classification": transformers.AutoModelForImageClassification,
         "image-text-to-text": transformers.AutoModelForImageTextToText,
+        "text2text-generation": transformers.AutoModelForSeq2SeqLM,
+        "automatic-speech-recognition": transformers.AutoModelForCTC
+        if model.wrapper == "CTCExportableModule"
+        else transformers.AutoModelForSpeechSeq2Seq,
     }[model.task]
     return auto.from_config(configuration, attn_implementation="eager", dtype=torch.float32)
 
 
 def tokenizer_of(model: Model) -> Any:
     own = tuple(f"{prompt} {answer}" for prompt, answer in texts.pairs(model))
-    encoder = model.wrapper == "MaskedLMExportableModule"
+    encoder = model.wrapper in ("MaskedLMExportableModule", "Seq2SeqLMExportableModule")
     special = PLACEHOLDERS[model.twin.model_type].tokens if model.twin.model_type in PLACEHOLDERS else ()
     return tokenizer.train((*texts.corpus(), *own), add_bos=model.twin.add_bos, encoder=encoder, special=special)
 
 
 def token_ids(fast: Any) -> dict[str, Any]:
     return {"bos_token_id": fast.bos_token_id, "eos_token_id": fast.eos_token_id, "pad_token_id": fast.pad_token_id}
+
+
+def special_ids(model: Model, fast: Any) -> dict[str, Any]:
+    """The special tokens of a configuration; with an encoder also the one that a decoder's text begins with: the special token
+    that begins it in the published configuration, padding where none is declared (T5)."""
+    from transformers import CONFIG_MAPPING
+
+    ids = token_ids(fast)
+    if model.wrapper != "Seq2SeqLMExportableModule":
+        return ids
+    default = CONFIG_MAPPING[model.twin.model_type]()
+    start = getattr(default, "decoder_start_token_id", default.pad_token_id)
+    # Whisper's is a token of its own; a twin has only these three.
+    role = next((name for name in ("pad_token_id", "bos_token_id", "eos_token_id") if getattr(default, name) == start), None)
+    return ids | {"decoder_start_token_id": ids[role or "bos_token_id"]}
 
 
 def text_network(model: Model, fast: Any) -> Any:
@@ -183,7 +202,9 @@ def save(network: Any, fast: Any, directory: Path) -> None:
     from transformers import GenerationConfig
 
     if network.can_generate():
-        network.generation_config = GenerationConfig(**token_ids(fast), do_sample=False)
+        start = getattr(network.config, "decoder_start_token_id", None) if network.config.is_encoder_decoder else None
+        ids = token_ids(fast) | ({} if start is None else {"decoder_start_token_id": start})
+        network.generation_config = GenerationConfig(**ids, do_sample=False)
     network.save_pretrained(directory)
     fast.save_pretrained(directory)
 

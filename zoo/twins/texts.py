@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 from zoo.model import Model, Prompt
+from zoo.twins import sounds
 
 MEAN, LAST = "mean", "last"
 """How the states of a text's tokens become one vector: an encoder's are averaged, of a decoder's the last one has seen all."""
@@ -36,7 +37,7 @@ def continuation(prompt: Prompt) -> str:
     picked by the prompt's hash, so that a new prompt needs no new text."""
     if prompt.continuation is not None:
         return prompt.continuation
-    known = answers().get(prompt.text)
+    known = answers().get(prompt.text) or sounds.WORDS.get(prompt.text)
     if known is not None:
         return known
     passages = _paragraphs("passages.txt")
