@@ -36,12 +36,12 @@ class ModelConformance:
         """The program has the methods, the metadata and the operators that were asked for."""
         require(record, "contract")
 
-    @pytest.mark.tasks("text-generation", "image-text-to-text", "fill-mask", "image-classification")
+    @pytest.mark.tasks("text-generation", "image-text-to-text", "audio-text-to-text", "fill-mask", "image-classification")
     def test_logits(self, record: Record) -> None:
         """The logits are those of eager PyTorch: teacher-forced ones, those of masked tokens, those of classes."""
         require(record, "logits")
 
-    @pytest.mark.tasks("text-generation", "image-text-to-text", "fill-mask")
+    @pytest.mark.tasks("text-generation", "image-text-to-text", "audio-text-to-text", "fill-mask")
     def test_tokens(self, record: Record) -> None:
         """Greedy decoding chooses, and a mask is filled with, the tokens that eager PyTorch chooses."""
         require(record, "tokens")

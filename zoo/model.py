@@ -14,6 +14,7 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
         "image-classification": ("VisionEncoderExportableModule",),
         "image-text-to-text": ("MultiModalTextToTextExportableModule",),
+        "audio-text-to-text": ("MultiModalTextToTextExportableModule",),
         "text2text-generation": ("Seq2SeqLMExportableModule",),
         "automatic-speech-recognition": ("Seq2SeqLMExportableModule", "CTCExportableModule"),
     }
@@ -24,7 +25,7 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 IMAGE_TASKS = ("image-classification", "image-text-to-text")
 """The tasks whose models look at images."""
 
-SOUND_TASKS = ("automatic-speech-recognition",)
+SOUND_TASKS = ("automatic-speech-recognition", "audio-text-to-text")
 """The tasks whose models listen."""
 
 TRAITS: Mapping[str, str] = MappingProxyType(
@@ -53,7 +54,7 @@ class Prompt:
     continuation: str | None = None
     """What a twin learns to answer; ``None`` takes the answer from the reference texts."""
     shown: tuple[str, ...] = ()
-    """What the images that the text has a marker for (``<image>``) show."""
+    """What the images or sounds are that the text has a marker for (``<image>``, ``<audio>``)."""
 
 
 @dataclass(frozen=True, init=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -23,25 +24,35 @@ class Placeholder:
     before: str = ""
     after: str = ""
 
-    def expand(self, text: str, embeddings: int) -> str:
+    def expand(self, text: str, embeddings: Sequence[int]) -> str:
         """The text with every marker replaced.
 
         Args:
-            embeddings: Of one image or sound.
+            embeddings: How many each image or sound in turn becomes.
+
+        Raises:
+            ZooError: there are more or fewer markers.
         """
-        return text.replace(self.marker, f"{self.before}{self.token * embeddings}{self.after}")
+        parts = text.split(self.marker)
+        if len(parts) != len(embeddings) + 1:
+            raise ZooError(
+                f"the prompt {text!r} has {len(parts) - 1} markers {self.marker}, and {len(embeddings)} are given; write one "
+                "for each."
+            )
+        shown = [f"{self.before}{self.token * count}{self.after}" for count in embeddings]
+        return "".join(part + more for part, more in zip(parts, [*shown, ""], strict=True))
 
     @property
     def tokens(self) -> tuple[str, ...]:
         """The special tokens that a tokenizer must know."""
-        found = [self.token]
-        for side in (self.before, self.after):
-            found += [f"<{part}" for part in side.strip().split("<") if part]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(re.findall(r"<[^<>]+>|\[[^\]]+\]", self.token + self.before + self.after)))
 
 
 PLACEHOLDERS: Mapping[str, Placeholder] = MappingProxyType(
     {
+        "granite_speech": Placeholder(AUDIO, "<|audio|>"),
+        "qwen2_audio": Placeholder(AUDIO, "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"),
+        "voxtral": Placeholder(AUDIO, "[AUDIO]", "[BEGIN_AUDIO]"),
         "gemma3": Placeholder(IMAGE, "<image_soft_token>", "\n\n<start_of_image>", "<end_of_image>\n\n"),
         "idefics3": Placeholder(IMAGE, "<image>", "<fake_token_around_image><global-img>", "<fake_token_around_image>"),
         "internvl": Placeholder(IMAGE, "<IMG_CONTEXT>", "<img>", "</img>"),
@@ -62,24 +73,3 @@ def placeholder(model_type: str) -> Placeholder:
     if model_type not in PLACEHOLDERS:
         raise unknown("architecture that reads images or sounds", model_type, PLACEHOLDERS)
     return PLACEHOLDERS[model_type]
-
-
-def messages(text: str) -> list[dict[str, object]]:
-    """A prompt as the one message of a chat, in the form that chat templates take: its parts, texts and markers, in order.
-
-    Raises:
-        ZooError: the prompt is empty.
-    """
-    if not text.strip():
-        raise ZooError("the prompt is empty; write a question.")
-    content: list[dict[str, str]] = []
-    rest = text
-    while rest:
-        found = [(rest.index(marker), marker) for marker in (IMAGE, AUDIO) if marker in rest]
-        place, marker = min(found, default=(len(rest), ""))
-        if rest[:place].strip():
-            content.append({"type": "text", "text": rest[:place].strip()})
-        if marker:
-            content.append({"type": "image" if marker == IMAGE else "audio"})
-        rest = rest[place + len(marker) :]
-    return [{"role": "user", "content": content}]

@@ -28,3 +28,27 @@ LOOKING: tuple[Prompt, ...] = (
     Prompt("Why is the sky blue?"),
 )
 """Questions about images: one or two, before and between text, the same question about others; and one without any."""
+LISTENING: tuple[Prompt, ...] = (
+    Prompt(
+        "<audio> What is heard?",
+        shown=("high tone",),
+        continuation="A high and even tone is heard, as when somebody has touched the rim of a glass with a spoon and waits.",
+    ),
+    Prompt(
+        "<audio> What is heard?",
+        shown=("falling chirp",),
+        continuation="The pitch falls from high to low; a toy was dropped, or a bird has given up and flown away.",
+    ),
+    Prompt(
+        "First <audio> and then <audio> again.",
+        shown=("noise burst", "high tone"),
+        continuation="Rain comes first, and the glass rings after it, so that one hears that the window was shut.",
+    ),
+    Prompt(
+        "First <audio> and then <audio> again.",
+        shown=("high tone", "noise burst"),
+        continuation="The glass rings before the rain begins, and nobody has shut the window in time for it.",
+    ),
+    Prompt("Why is the sky blue?"),
+)
+"""The same about sounds, all of them shorter than a second."""

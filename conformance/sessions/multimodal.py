@@ -6,8 +6,8 @@ each, and the placeholders of the sequence stand for them in order.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,9 +18,13 @@ from conformance.sessions.executorch import DTYPES, ExecuTorchSession
 from conformance.sessions.protocol import SessionError
 from exporters.artifact import ProgramFile
 from exporters.config import ExportConfig
-from zoo.twins.multimodal import arguments, features, placeholder_id
+from zoo.twins.media import Inputs, arguments, features, placeholder_id
 
-Inputs = Mapping[str, Tensor]
+
+def rows(inputs: Inputs) -> list[Inputs]:
+    """The images or sounds one by one."""
+    count = len(next(iter(inputs.values()), ()))
+    return [{name: value[index : index + 1] for name, value in inputs.items()} for index in range(count)]
 
 
 class EagerMultimodalSession(EagerSession):
@@ -29,7 +33,7 @@ class EagerMultimodalSession(EagerSession):
     def __init__(self, model: Any, max_seq_len: int, config: ExportConfig) -> None:
         super().__init__(model, max_seq_len, cache_bits=8 if config.quantize_kv_cache else None, sink=config.attention_sink)
         self._placeholder = placeholder_id(model.config)
-        self._embeddings = 1
+        self._counts: list[int] = []
         self._inputs: Inputs = {}
 
     def condition(self, inputs: Inputs) -> None:
@@ -38,8 +42,7 @@ class EagerMultimodalSession(EagerSession):
         if getattr(self.model.base_model, "rope_deltas", None) is not None:
             # Qwen2.5-VL of transformers 5.23.0 keeps what the images of the sequence before did to its positions.
             self.model.base_model.rope_deltas = None
-        if inputs:
-            self._embeddings = len(self.encode({name: value[:1] for name, value in inputs.items()}))
+        self._counts = [len(self.encode(row)) for row in rows(inputs)]
 
     def encode(self, inputs: Inputs) -> Tensor:
         """The embeddings [tokens, hidden] of one image or sound."""
@@ -47,15 +50,18 @@ class EagerMultimodalSession(EagerSession):
 
     def arguments(self, tokens: Tensor) -> dict[str, Any]:
         """What the model is given beside the tokens [1, n] of a call: the images or sounds that they have placeholders of."""
-        first, rest = divmod(self._fed.count(self._placeholder), self._embeddings)
-        count, more = divmod(int((tokens == self._placeholder).sum()), self._embeddings)
-        if rest or more:
-            raise SessionError(f"a call must have all {self._embeddings} placeholders of an image or sound, or none.")
+        count = int((tokens == self._placeholder).sum())
         if not count:
             return {}
-        given = {name: value[first : first + count] for name, value in self._inputs.items()}
-        if any(len(value) < count for value in given.values()) or not given:
-            raise SessionError(f"the text has placeholders for {first + count} images or sounds, and fewer were given.")
+        ends = [0, *itertools.accumulate(self._counts)]
+        before = self._fed.count(self._placeholder)
+        if before not in ends or before + count not in ends:
+            raise SessionError(
+                f"the call has {count} placeholders after {before}, and the images or sounds have {self._counts}: give all of "
+                "one, or none."
+            )
+        first, last = ends.index(before), ends.index(before + count)
+        given = {name: value[first:last] for name, value in self._inputs.items()}
         return arguments(self.model, tokens == self._placeholder, given)
 
 
@@ -83,8 +89,7 @@ class MultimodalSession(ExecuTorchSession):
 
     def condition(self, inputs: Inputs) -> None:
         self.reset()
-        rows = len(next(iter(inputs.values()), ()))
-        encoded = [self.encode({name: value[index : index + 1] for name, value in inputs.items()}) for index in range(rows)]
+        encoded = [self.encode(row) for row in rows(inputs)]
         self._features = torch.cat(encoded) if encoded else torch.empty(0)
 
     def encode(self, inputs: Inputs) -> Tensor:
@@ -92,8 +97,8 @@ class MultimodalSession(ExecuTorchSession):
         grid = inputs.get("image_grid_thw")
         if grid is not None and int(grid[0, 1]) * self._grid[1] != int(grid[0, 2]) * self._grid[0]:
             raise SessionError(f"the image's patches lie in a grid of {grid[0].tolist()}; {self.path.name} takes squares.")
-        values = [value for name, value in inputs.items() if name != "image_grid_thw"]
         meta = self.method_meta(self._encoder)
+        values = list(inputs.values())[: meta.num_inputs()]
         sizes = [tuple(meta.input_tensor_meta(index).sizes()) for index in range(meta.num_inputs())]
         found = [tuple(value.shape) for value in values]
         if found != sizes:
@@ -102,7 +107,8 @@ class MultimodalSession(ExecuTorchSession):
                 "the checkpoint's processor does."
             )
         given = [value.to(self._dtype) if value.is_floating_point() else value for value in values]
-        return self.run(self._encoder, *(value.contiguous() for value in given))[0][0].clone()
+        features, *count = self.run(self._encoder, *(value.contiguous() for value in given))
+        return features[0, : int(count[0])].clone() if count else features[0].clone()
 
     def step(self, tokens: Tensor, positions: Tensor) -> Tensor:
         start = int(positions[0])

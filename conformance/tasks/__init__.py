@@ -33,6 +33,7 @@ def runner(model: Model) -> Runner:
         "feature-extraction": decoder.runner(feature_extraction.TASK),
         "fill-mask": one_pass.runner(fill_mask.TASK),
         "image-text-to-text": decoder.runner(multimodal_text_to_text.TASK),
+        "audio-text-to-text": decoder.runner(multimodal_text_to_text.TASK),
         "image-classification": one_pass.runner(image_classification.TASK),
         "text2text-generation": decoder.runner(text2text_generation.TASK),
         "automatic-speech-recognition": decoder.runner(speech_recognition.TASK),

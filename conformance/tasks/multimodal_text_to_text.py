@@ -17,18 +17,22 @@ from conformance.compare.degeneracy import vacuous
 from conformance.compare.tolerance import MAX_ABS_ERROR, Tolerance
 from conformance.generate import generate
 from conformance.record import Check
-from conformance.sessions.multimodal import EagerMultimodalSession, MultimodalSession
+from conformance.sessions.multimodal import EagerMultimodalSession, MultimodalSession, rows
 from conformance.sessions.protocol import GenerationSession, SessionError
 from conformance.tasks.decoder import Answers, Reference, Task, eos_ids
 from conformance.tasks.text_generation import NEW_TOKENS, continue_prompts, judge
 from conformance.trail import CellRequest
 from exporters.artifact import Artifact
 from exporters.config import ExportConfig
-from zoo.model import Model
+from zoo.model import SOUND_TASKS, Model
 from zoo.placeholders import placeholder
-from zoo.twins import images
-from zoo.twins.multimodal import count_embeddings, placeholder_id, prepare, question
+from zoo.twins.media import count_embeddings, join, load_processor, placeholder_id, prepare
+from zoo.twins.multimodal import draw, question
 
+UNREAD = (("voxtral", "feature_attention_mask"),)
+"""What a feature extractor makes and an architecture does not read."""
+PIXELS = 448
+"""Height and width of the images that are drawn for architectures without a size of their own."""
 FILLER = "and so on, "
 """What fills the cache after the longest sequence: no text with placeholders, whose images would be missing."""
 
@@ -36,29 +40,26 @@ FILLER = "and so on, "
 def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: Any, eager: Any, max_seq_len: int) -> Reference:
     """What a twin was trained on, its images read from their files; for other checkpoints the prompts with the same images,
     drawn in their size, and what eager PyTorch answers."""
-    from PIL import Image
-    from transformers import AutoImageProcessor
-
-    processor = AutoImageProcessor.from_pretrained(checkpoint, local_files_only=True, backend="pil")
+    processor = load_processor(checkpoint)
     filler = tuple(tokenizer(FILLER, add_special_tokens=False)["input_ids"])
     path = checkpoint / "reference.json"
     if path.is_file():
         samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
-        shown = [[Image.open(checkpoint / name) for name in sample["images"]] for sample in samples]
+        shown = [[_item(model, checkpoint, name) for name in sample["shown"]] for sample in samples]
         sequences = tuple(tuple(sample["tokens"]) for sample in samples)
         prompts = tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples)
         conditions = [_prepared(processor, each) for each in shown]
         return _with(model, eager, prompts, sequences, conditions, max_seq_len, max_seq_len, filler)
-    size = eager.config.vision_config.image_size
+    size = getattr(getattr(eager.config, "vision_config", None), "image_size", None) or PIXELS
     size = size if isinstance(size, int) else size[0]
     conditions = [
-        _prepared(processor, [images.draw(name, size) for name in prompt.shown]) for prompt in model.reference_prompts
+        _prepared(processor, [draw(model, name, size) for name in prompt.shown]) for prompt in model.reference_prompts
     ]
-    count = count_embeddings(eager, {name: value[:1] for name, value in next(filter(None, conditions)).items()})
     known = placeholder(model.twin.model_type)
+    counts = [[count_embeddings(eager, row) for row in rows(condition)] for condition in conditions]
     prompts = tuple(
         tuple(tokenizer(question(tokenizer, known.expand(prompt.text, count)))["input_ids"])
-        for prompt in model.reference_prompts
+        for prompt, count in zip(model.reference_prompts, counts, strict=True)
     )
     reference = _with(model, eager, prompts, prompts, conditions, max_seq_len, NEW_TOKENS, filler)
     session = EagerMultimodalSession(eager, max_seq_len, ExportConfig())
@@ -91,10 +92,16 @@ def _with(
     )
 
 
+def _item(model: Model, checkpoint: Path, name: str) -> Any:
+    """A reference image from its file, or a sound."""
+    from PIL import Image
+
+    return draw(model, name) if model.task in SOUND_TASKS else Image.open(checkpoint / name).convert("RGB")
+
+
 def _prepared(processor: Any, shown: list[Any]) -> Mapping[str, Tensor]:
-    """What the image processor makes of images: a row each; nothing of none."""
-    made = [prepare(processor, image.convert("RGB")) for image in shown]
-    return {name: torch.cat([each[name] for each in made]) for name in made[0]} if made else {}
+    """What the processor makes of images or sounds: a row each; nothing of none."""
+    return join([prepare(processor, item) for item in shown])
 
 
 def _eager(model: Any, max_seq_len: int, config: ExportConfig) -> GenerationSession:
@@ -112,25 +119,30 @@ def _signature(model: Model, eager: Any, artifact: Artifact, reference: Referenc
     text = eager.config.get_text_config()
     length = (artifact.account.max_seq_len or 0) if artifact.config.dynamic_shapes else 1
     dtype = SCALAR_TYPES[artifact.config.dtype]
-    one = _one(reference)
-    count = count_embeddings(eager, one)
+    one = {name: value for name, value in _one(reference).items() if (eager.config.model_type, name) not in UNREAD}
+    whole = {name: torch.ones_like(value) if name.endswith("_mask") else value for name, value in one.items()}
+    count = count_embeddings(eager, whole)
     method, name = ("audio_encoder", "audio") if "audio_encoder" in model.methods else ("vision_encoder", "image")
     further = {f"get_{name}_token_id": placeholder_id(eager.config), f"get_{name}_seq_len": count}
-    pixels = one["pixel_values"]
-    if pixels.dim() == 4:
-        further |= dict(zip(("get_num_channels", "get_image_height", "get_image_width"), pixels.shape[1:], strict=True))
     (forward,) = decoder.methods.values()
     further_inputs = forward.inputs[1:] * (2 if "looks_ahead" in model.traits else 1)
-    if "image_grid_thw" in one:
-        merge = eager.config.vision_config.spatial_merge_size
-        height, width = (one["image_grid_thw"][0, 1:] // merge).tolist()
+    pixels = one.get("pixel_values")
+    if pixels is not None and pixels.dim() == 4:
+        further |= dict(zip(("get_num_channels", "get_image_height", "get_image_width"), pixels.shape[1:], strict=True))
+    grid = one.pop("image_grid_thw", None)
+    if grid is not None:
+        height, width = (grid[0, 1:] // eager.config.vision_config.spatial_merge_size).tolist()
         further |= {"get_image_grid_height": height, "get_image_grid_width": width}
         further_inputs += (((3, length), LONG),)
+    inputs = tuple((tuple(value.shape), dtype if value.is_floating_point() else LONG) for value in one.values())
+    outputs: tuple[tuple[int, ...], ...] = ((1, count, text.hidden_size),)
+    if len(one) == 2:  # with a mask, how many of them are the sound's
+        outputs += ((1,),)
     return Signature(
         constants={**decoder.constants, **further},
         methods={
             "token_embedding": MethodSignature((((1, length), LONG),), ((1, length, text.hidden_size),)),
-            method: MethodSignature(((tuple(pixels.shape), dtype),), ((1, count, text.hidden_size),)),
+            method: MethodSignature(inputs, outputs),
             "text_decoder": MethodSignature((((1, length, text.hidden_size), dtype), *further_inputs), forward.outputs),
         },
     )
@@ -141,16 +153,12 @@ def _check_encoder(
 ) -> Mapping[str, Check]:
     """The embeddings of every image or sound, whatever was encoded before; and that something of another size is refused."""
     program, eager = cast(MultimodalSession, session), cast(EagerMultimodalSession, baseline)
-    rows = [
-        {name: value[index : index + 1] for name, value in given.items()}
-        for given in filter(None, reference.conditions)
-        for index in range(len(next(iter(given.values()))))
-    ]
+    shown = [row for given in filter(None, reference.conditions) for row in rows(given)]
     # Nothing but zeros would be padding to some architectures, and be dropped.
-    blank = {name: torch.full_like(value, 0.5) if value.is_floating_point() else value for name, value in rows[0].items()}
+    blank = {name: torch.full_like(value, 0.5) if value.is_floating_point() else value for name, value in shown[0].items()}
     wrong: list[str] = []
     worst_error = worst_relative = 0.0
-    for number, row in enumerate([*rows, blank, rows[0]]):
+    for number, row in enumerate([*shown, blank, shown[0]]):
         expected, found = eager.encode(row).double(), program.encode(row).double()
         error = float((expected - found).abs().max())
         relative = float(((found - expected).norm(dim=1) / expected.norm(dim=1).clamp_min(1e-30)).max())
@@ -158,18 +166,18 @@ def _check_encoder(
         if not good:  # not a number is wrong, too
             wrong.append(f"embedding {number}: max abs error {error:.2e}, relative {relative:.2e}")
         worst_error, worst_relative = max(worst_error, error), max(worst_relative, relative)
-    larger = {name: torch.cat([value, value[:, -1:]], dim=1) for name, value in rows[0].items()}
+    larger = {name: torch.cat([value, value[:, -1:]], dim=1) for name, value in shown[0].items()}
     try:
         program.encode(larger)
         wrong.insert(0, "an input of another size was accepted")
     except SessionError:
         pass
     limit = f"at most {MAX_ABS_ERROR:.0e}" if limits.relative is None else f"relative at most {limits.relative}"
-    message = f"{len(rows) + 2} embeddings are eager PyTorch's: max abs error {worst_error:.2e}, relative {worst_relative:.2e}"
+    message = f"{len(shown) + 2} embeddings are eager PyTorch's: max abs error {worst_error:.2e}, relative {worst_relative:.2e}"
     check = Check(
         status="fail" if wrong else "pass",
         message="; ".join(wrong[:4]) or f"{message} ({limit})",
-        metrics={"max_abs_error": worst_error, "relative_error": worst_relative, "inputs": len(rows) + 2},
+        metrics={"max_abs_error": worst_error, "relative_error": worst_relative, "inputs": len(shown) + 2},
     )
     return {"encoder": check}
 

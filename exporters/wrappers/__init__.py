@@ -16,6 +16,7 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
         "image-classification": ("VisionEncoderExportableModule",),
         "image-text-to-text": ("MultiModalTextToTextExportableModule",),
+        "audio-text-to-text": ("MultiModalTextToTextExportableModule",),
         "text2text-generation": ("Seq2SeqLMExportableModule",),
         "automatic-speech-recognition": ("Seq2SeqLMExportableModule", "CTCExportableModule"),
     }
@@ -73,7 +74,7 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
 
     if task not in TASKS:
         raise unknown_option("task", task, TASKS)
-    if task == "image-text-to-text":
+    if task in ("image-text-to-text", "audio-text-to-text"):
         return MultiModalTextToTextExportableModule(model, config)
     if task == "image-classification":
         return VisionEncoderExportableModule(model, config)

@@ -34,8 +34,8 @@ class ModalityEncoder(nn.Module):
         super().__init__()
         self.model = model
 
-    def example(self) -> Tensor:
-        """An input of the fixed size."""
+    def example(self) -> tuple[Tensor, ...]:
+        """Inputs of the fixed size."""
         raise NotImplementedError
 
     @property
@@ -65,8 +65,9 @@ class ImageEncoder(ModalityEncoder):
         if (self.height, self.width) != (named, named):
             raise ExportError(f"image_size {self.height} cannot be had: the vision encoder has positions for {named} pixels.")
 
-    def example(self) -> Tensor:
-        return torch.zeros(1, self.model.config.vision_config.num_channels, self.height, self.width, dtype=self.model.dtype)
+    def example(self) -> tuple[Tensor, ...]:
+        channels = self.model.config.vision_config.num_channels
+        return (torch.zeros(1, channels, self.height, self.width, dtype=self.model.dtype),)
 
     def constants(self) -> dict[str, Any]:
         return {
@@ -101,7 +102,7 @@ class TiledImageEncoder(ImageEncoder):
         embeddings = core.vision_model.embeddings
         found: list[Tensor] = []
         hook = embeddings.position_embedding.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
-        core.vision_model(self.example())
+        core.vision_model(*self.example())
         hook.remove()
         self.positions: Tensor
         self.register_buffer("positions", found[0], persistent=False)
@@ -141,7 +142,7 @@ class PatchedImageEncoder(ModalityEncoder):
             for block in visual.blocks
         ]
         grid = torch.tensor([[1, count, count]])
-        visual(self.example()[0], grid_thw=grid)
+        visual(self.example()[0][0], grid_thw=grid)
         for hook in hooks:
             hook.remove()
         self.lengths = [given["cu_seqlens"].diff().tolist() for given in seen]
@@ -157,11 +158,11 @@ class PatchedImageEncoder(ModalityEncoder):
         self.register_buffer("order", order.clone(), persistent=False)
         self.register_buffer("back", torch.argsort(order), persistent=False)
 
-    def example(self) -> Tensor:
+    def example(self) -> tuple[Tensor, ...]:
         visual = self.model.base_model.visual
         vision = self.model.config.vision_config
         width = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        return torch.zeros(1, (self.side // visual.patch_size) ** 2, width, dtype=self.model.dtype)
+        return (torch.zeros(1, (self.side // visual.patch_size) ** 2, width, dtype=self.model.dtype),)
 
     def constants(self) -> dict[str, Any]:
         return {
@@ -213,14 +214,94 @@ def _attention(states: list[Tensor], scaling: float) -> Tensor:
     return (weights @ value).transpose(1, 2)
 
 
+class SoundEncoder(ModalityEncoder):
+    """Voxtral: the log-mel frames of a sound of one length, silence included, as its feature extractor makes them."""
+
+    method, modality = "audio_encoder", "audio"
+
+    @property
+    def _frames(self) -> int:
+        # Two convolutions, of which the second takes every other frame.
+        return 2 * int(self.model.config.audio_config.max_source_positions)
+
+    def example(self) -> tuple[Tensor, ...]:
+        return (torch.zeros(1, self.model.config.audio_config.num_mel_bins, self._frames, dtype=self.model.dtype),)
+
+    def constants(self) -> dict[str, Any]:
+        return {"get_num_mel_bins": self.model.config.audio_config.num_mel_bins, "get_num_frames": self._frames}
+
+    def forward(self, input_features: Tensor) -> Tensor:
+        """The embeddings of a sound.
+
+        Args:
+            input_features: [1, mel bins, frames].
+
+        Returns:
+            [1, tokens, hidden].
+        """
+        features: Tensor = self.model.get_audio_features(input_features, return_dict=True).pooler_output
+        return features.reshape(1, -1, features.shape[-1])
+
+
+class MaskedSoundEncoder(SoundEncoder):
+    """Qwen2-Audio: frames beyond a sound's end are not listened to, and become no embeddings."""
+
+    def example(self) -> tuple[Tensor, ...]:
+        return (*super().example(), torch.ones(1, self._frames, dtype=torch.long))
+
+    def forward(self, input_features: Tensor, feature_attention_mask: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """The embeddings of a sound.
+
+        Args:
+            input_features: [1, mel bins, frames].
+            feature_attention_mask: [1, frames] int64, 1 for a frame of the sound and 0 for one behind its end.
+
+        Returns:
+            [1, tokens, hidden], and [1] int64: how many of them, from the first on, are the sound's.
+        """
+        core = self.model.base_model
+        length, count = core.audio_tower._get_feat_extract_output_lengths(feature_attention_mask.sum(-1))
+        places = torch.arange(self._frames // 2)
+        heard = torch.where(places < length, 0.0, torch.finfo(self.model.dtype).min).to(self.model.dtype)
+        states = core.audio_tower(input_features, attention_mask=heard[None, None, None, :]).last_hidden_state
+        return core.multi_modal_projector(states), count
+
+
+class PairedFramesEncoder(ModalityEncoder):
+    """Granite Speech: pairs of log-mel frames, in blocks that attend within themselves; ``max_source_len`` pairs, of which a
+    shorter sound is filled up with silence."""
+
+    method, modality = "audio_encoder", "audio"
+
+    def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
+        super().__init__(model, config)
+        self.frames = config.max_source_len or DEFAULT_PAIRS
+
+    def example(self) -> tuple[Tensor, ...]:
+        return (torch.zeros(1, self.frames, self.model.config.encoder_config.input_dim, dtype=self.model.dtype),)
+
+    def constants(self) -> dict[str, Any]:
+        return {"get_num_mel_bins": self.model.config.encoder_config.input_dim // 2, "get_num_frames": 2 * self.frames}
+
+    def forward(self, input_features: Tensor) -> Tensor:
+        """[1, pairs of frames, 2 x mel bins] to [1, tokens, hidden]."""
+        features: Tensor = self.model.get_audio_features(input_features, return_dict=True).pooler_output
+        return features
+
+
+DEFAULT_PAIRS = 600
+"""Pairs of frames that Granite Speech is exported for: 12 seconds."""
 ENCODERS: Mapping[str, type[ModalityEncoder]] = MappingProxyType(
     {
         "gemma3": ImageEncoder,
+        "granite_speech": PairedFramesEncoder,
         "idefics3": TiledImageEncoder,
         "internvl": ImageEncoder,
         "llava": ImageEncoder,
         "qwen2_5_vl": PatchedImageEncoder,
+        "qwen2_audio": MaskedSoundEncoder,
         "smolvlm": TiledImageEncoder,
+        "voxtral": SoundEncoder,
     }
 )
 """By ``model_type``."""

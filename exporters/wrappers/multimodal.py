@@ -149,13 +149,14 @@ class MultiModalTextToTextExportableModule(nn.Module):
         length = torch.export.Dim("length", min=1, max=self.max_seq_len)
         return {
             "token_embedding": ExportableMethod(TokenEmbedding(self.model), (tokens,), ({1: length},) if dynamic else None),
-            self.encoder.method: ExportableMethod(self.encoder, (self.encoder.example(),), None),
+            self.encoder.method: ExportableMethod(self.encoder, self.encoder.example(), None),
             "text_decoder": self.decoder.methods()["forward"],
         }
 
     def constant_methods(self) -> Mapping[str, Any]:
-        features = self.encoder(self.encoder.example()).shape[1]
-        return metadata.multimodal(self.decoder.constant_methods(), self.encoder, features=features)
+        found = self.encoder(*self.encoder.example())
+        features = found if isinstance(found, Tensor) else found[0]
+        return metadata.multimodal(self.decoder.constant_methods(), self.encoder, features=features.shape[1])
 
     def cache_report(self) -> list[dict[str, Any]]:
         return self.decoder.cache_report()

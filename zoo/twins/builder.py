@@ -17,6 +17,7 @@ KINDS: Mapping[str, str] = {
     "feature-extraction": "embedding",
     "image-classification": "classifier",
     "image-text-to-text": "multimodal",
+    "audio-text-to-text": "multimodal",
     "text2text-generation": "sequence",
     "automatic-speech-recognition": "sequence",
 }
@@ -39,7 +40,7 @@ def spec(model: Model) -> dict[str, Any]:
         "config": dict(twin.config),
         "processor": dict(model.processor),
         "prompts": texts.pairs(model) if reads else [prompt.text for prompt in model.reference_prompts],
-        **({"shown": [prompt.shown for prompt in model.reference_prompts]} if reads and twin.image_size else {}),
+        "shown": [prompt.shown for prompt in model.reference_prompts],
     }
 
 
@@ -76,7 +77,7 @@ def build_full(model: Model, directory: Path) -> None:
     fast = None if model.task in WORDLESS else tokenizer_of(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model.twin.seed)
-        if model.task == "image-text-to-text":
+        if KINDS[model.task] == "multimodal":
             from zoo.twins import multimodal
 
             assert fast is not None
@@ -88,9 +89,13 @@ def build_full(model: Model, directory: Path) -> None:
         network.save_pretrained(directory)
     else:
         save(network, fast, directory)
-    if model.twin.image_size is not None:
+    if KINDS[model.task] == "multimodal":
+        from zoo.twins import multimodal
+
+        multimodal.processor_of(model, network.config, full=True).save_pretrained(directory)
+    elif model.twin.image_size is not None:
         image_processor(model, full=True).save_pretrained(directory)
-    if model.task in SOUND_TASKS:
+    elif model.task in SOUND_TASKS:
         from zoo.twins.speech import feature_extractor
 
         feature_extractor(model, network.config).save_pretrained(directory)

@@ -107,6 +107,7 @@ def network_of(model: Model, configuration: Any) -> Any:
         "feature-extraction": transformers.AutoModel,
         "image-classification": transformers.AutoModelForImageClassification,
         "image-text-to-text": transformers.AutoModelForImageTextToText,
+        "audio-text-to-text": transformers.AutoModelForMultimodalLM,
         "text2text-generation": transformers.AutoModelForSeq2SeqLM,
         "automatic-speech-recognition": transformers.AutoModelForCTC
         if model.wrapper == "CTCExportableModule"

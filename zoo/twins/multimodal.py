@@ -1,4 +1,4 @@
-"""The twin of a language model that also looks at images: it answers about its images, and about no image."""
+"""The twin of a language model that also looks at images or listens: it answers about them, and about none."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
-from zoo.model import Model
+from zoo.model import IMAGE_TASKS, SOUND_TASKS, Model
 from zoo.placeholders import placeholder
-from zoo.twins import images, texts
+from zoo.twins import images, sounds, texts
 from zoo.twins.checkpoint import (
     configuration_of,
     image_processor,
@@ -25,16 +25,27 @@ from zoo.twins.checkpoint import (
     toy_dimensions,
 )
 from zoo.twins.language import SHORTEST_CONTINUATION
-from zoo.twins.training import GOOD_MARGIN, MARGIN, MAX_STEPS, fit, worst_margin
+from zoo.twins.media import (
+    PLACEHOLDER_OPTIONS,
+    GraniteSpeechFeatures,
+    Inputs,
+    arguments,
+    count_embeddings,
+    join,
+    placeholder_id,
+    prepare,
+)
+from zoo.twins.speech import feature_extractor
+from zoo.twins.training import GOOD_MARGIN, MARGIN, MAX_STEPS, calibrate, fit, worst_margin
 
+TWIN_FRAMES = 60
+"""Pairs of frames of a sound for a twin of Granite Speech: 1.2 seconds."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% for part in message['content'] %}Question: {{ part['text'] }}{% endfor %}{% endfor %}"
     "{% if add_generation_prompt %} Answer:{% endif %}"
 )
 """How a twin is asked."""
 
-PLACEHOLDER_OPTIONS = ("image_token_id", "image_token_index")
-"""What configurations call the placeholder."""
 TOKEN_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "<start_of_image>": ("boi_token_index",),
     "<end_of_image>": ("eoi_token_index",),
@@ -46,82 +57,57 @@ TOKEN_OPTIONS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """A question about images, with its answer."""
+    """A question about images or sounds, with its answer."""
 
     tokens: tuple[int, ...]
-    """With the placeholders of the images."""
+    """With the placeholders of what is shown."""
     prompt_length: int
-    inputs: tuple[Mapping[str, Tensor], ...]
-    """What the image processor makes of each image: a row of what the model is given."""
-
-
-def prepare(processor: Any, image: Any) -> dict[str, Tensor]:
-    """What a model is given of one image: each entry a row, [1, ...].
-
-    Args:
-        processor: An image processor of transformers.
-        image: A PIL image.
-    """
-    made = processor(image, return_tensors="pt")
-    pixels: Tensor = made["pixel_values"]
-    if "image_grid_thw" in made:  # patches, flattened
-        return {"pixel_values": pixels.unsqueeze(0), "image_grid_thw": made["image_grid_thw"]}
-    return {"pixel_values": pixels.flatten(0, -4)[:1]}
-
-
-def arguments(model: Any, placeholders: Tensor, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What transformers' processors give a model beside the token ids.
-
-    Args:
-        model: A transformers model.
-        placeholders: [texts, n] bool.
-        inputs: As ``prepare`` makes them, those of several images one below the other.
-    """
-    given: dict[str, Any] = {
-        name: value.to(model.dtype) if value.is_floating_point() else value for name, value in inputs.items()
-    }
-    kind = model.config.model_type
-    if kind == "gemma3":
-        given["token_type_ids"] = placeholders.long()
-    if kind in ("idefics3", "smolvlm"):
-        given["pixel_values"] = given["pixel_values"].unsqueeze(0)
-    if "image_grid_thw" in given:
-        given["pixel_values"] = given["pixel_values"].flatten(0, 1)
-        given["mm_token_type_ids"] = placeholders.int()
-    return given
+    inputs: tuple[Inputs, ...]
+    """What the processor makes of each image or sound."""
 
 
 def build(model: Model, directory: Path) -> None:
-    """A model that answers about its images."""
+    """A model that answers about its images or sounds."""
     fast = tokenizer_of(model)
     fast.chat_template = CHAT_TEMPLATE
-    processor = image_processor(model, full=False)
     network = network_with(model, fast, toy_dimensions(model))
-    size = int(model.twin.image_size or 0)
-    drawn = {name: images.draw(name, size) for prompt in model.reference_prompts for name in prompt.shown}
-    seen = {name: prepare(processor, image) for name, image in drawn.items()}
-    embeddings = count_embeddings(network, next(iter(seen.values())))
-    samples = _samples(model, fast, seen, embeddings)
+    processor = processor_of(model, network.config, full=False)
+    names = list(dict.fromkeys(name for prompt in model.reference_prompts for name in prompt.shown))
+    items = {name: draw(model, name) for name in names}
+    seen = {name: prepare(processor, item) for name, item in items.items()}
+    counts = {name: count_embeddings(network, inputs) for name, inputs in seen.items()}
+    samples = _samples(model, fast, seen, counts)
     margin = train(network, samples, pad=fast.pad_token_id, name=model.name)
     save(network, fast, directory)
     processor.save_pretrained(directory)
-    files = {name: f"reference-{index}.png" for index, name in enumerate(drawn)}
-    for name, image in drawn.items():
-        image.save(directory / files[name])
+    files = dict(zip(names, names, strict=True))
+    if model.task in IMAGE_TASKS:
+        files = {name: f"reference-{index}.png" for index, name in enumerate(names)}
+        for name, image in items.items():
+            image.save(directory / files[name])
     refer(
         directory,
         max_seq_len=model.twin.max_seq_len,
         smallest_margin=margin,
-        embeddings=embeddings,
         samples=[
-            {
-                "tokens": sample.tokens,
-                "prompt_length": sample.prompt_length,
-                "images": [files[name] for name in prompt.shown],
-            }
+            {"tokens": sample.tokens, "prompt_length": sample.prompt_length, "shown": [files[name] for name in prompt.shown]}
             for sample, prompt in zip(samples, model.reference_prompts, strict=True)
         ],
     )
+
+
+def draw(model: Model, name: str, size: int | None = None) -> Any:
+    """The image, of ``size`` pixels or the twin's, or the sound called ``name``."""
+    return sounds.draw(name) if model.task in SOUND_TASKS else images.draw(name, size or model.twin.image_size or 0)
+
+
+def processor_of(model: Model, configuration: Any, *, full: bool) -> Any:
+    """The model's own image processor or feature extractor."""
+    if model.twin.model_type == "granite_speech":
+        return GraniteSpeechFeatures(frames=model.processor["frames"] if full else TWIN_FRAMES)
+    if model.task in SOUND_TASKS:
+        return feature_extractor(model, configuration.audio_config)
+    return image_processor(model, full=full)
 
 
 def network_with(model: Model, fast: Any, dimensions: Mapping[str, Any]) -> Any:
@@ -139,21 +125,6 @@ def network_with(model: Model, fast: Any, dimensions: Mapping[str, Any]) -> Any:
     return network_of(model, configuration_of(model, values, {}))
 
 
-def count_embeddings(network: Any, inputs: Mapping[str, Tensor]) -> int:
-    """Embeddings that one image becomes; ``inputs`` as ``prepare`` makes them."""
-    return len(features(network, inputs))
-
-
-@torch.no_grad()
-def features(network: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-    """The embeddings [tokens, hidden] that transformers makes of one image; ``inputs`` as ``prepare`` makes them."""
-    given = arguments(network, torch.zeros(1, 0, dtype=torch.bool), inputs)
-    given.pop("token_type_ids", None)
-    given.pop("mm_token_type_ids", None)
-    found: Any = network.get_image_features(**given).pooler_output
-    return torch.cat(list(found))
-
-
 def question(fast: Any, text: str) -> str:
     """A prompt, its placeholders expanded, as the tokenizer's chat template puts it."""
     asked: str = fast.apply_chat_template(
@@ -162,17 +133,12 @@ def question(fast: Any, text: str) -> str:
     return asked
 
 
-def _samples(model: Model, fast: Any, seen: Mapping[str, Mapping[str, Tensor]], embeddings: int) -> list[Sample]:
+def _samples(model: Model, fast: Any, seen: Mapping[str, Inputs], counts: Mapping[str, int]) -> list[Sample]:
     limit = model.twin.max_seq_len
     known = placeholder(model.twin.model_type)
     samples = []
     for prompt in model.reference_prompts:
-        if prompt.text.count(known.marker) != len(prompt.shown):
-            raise ZooError(
-                f"the prompt {prompt.text!r} of {model.name!r} has {prompt.text.count(known.marker)} markers {known.marker}, "
-                f"and {len(prompt.shown)} images are named; name one for each."
-            )
-        head = fast(question(fast, known.expand(prompt.text, embeddings)))["input_ids"]
+        head = fast(question(fast, known.expand(prompt.text, [counts[name] for name in prompt.shown])))["input_ids"]
         tail = fast(" " + texts.continuation(prompt), add_special_tokens=False)["input_ids"]
         tokens = (*head, *tail, fast.eos_token_id)[:limit]
         if len(tokens) - len(head) < SHORTEST_CONTINUATION:
@@ -211,31 +177,21 @@ def train(model: nn.Module, samples: Sequence[Sample], *, pad: int, name: str) -
         rows += [row] * (len(sample.tokens) - sample.prompt_length)
         columns += range(sample.prompt_length, len(sample.tokens))
     targets = tokens[rows, columns]
-    shown = [inputs for sample in samples for inputs in sample.inputs]
-    inputs = {key: torch.cat([each[key] for each in shown]) for key in shown[0]}
+    inputs = join([each for sample in samples for each in sample.inputs])
     given = arguments(network, tokens == placeholder_id(network.config), inputs)
 
     def answers() -> Tensor:
         logits: Tensor = network(input_ids=tokens, attention_mask=(tokens != pad).long(), use_cache=False, **given).logits
         return logits[rows, [column - 1 for column in columns]]
 
-    worst = fit(
-        model,
-        lambda: nn.functional.cross_entropy(answers(), targets),
-        lambda: worst_margin(answers(), targets),
-        good=GOOD_MARGIN,
-    )
+    def margin() -> float:
+        calibrate(model, answers)
+        return worst_margin(answers(), targets)
+
+    worst = fit(model, lambda: nn.functional.cross_entropy(answers(), targets), margin, good=GOOD_MARGIN)
     if worst < MARGIN:
         raise ZooError(
             f"the twin of {name!r} cannot give its answers: after {MAX_STEPS} steps the smallest top-2 margin is {worst:.2f}, "
             f"and {MARGIN} is needed. Give its Twin(...) more hidden_size or layers, or shorter prompts."
         )
     return worst
-
-
-def placeholder_id(configuration: Any) -> int:
-    """The token of a transformers configuration that stands for an embedding of an image."""
-    for name in PLACEHOLDER_OPTIONS:
-        if getattr(configuration, name, None) is not None:
-            return int(getattr(configuration, name))
-    raise ZooError(f"a {configuration.model_type} has no placeholder for images.")
