@@ -80,6 +80,7 @@ def _with(
     new_tokens: int,
     filler: tuple[int, ...],
 ) -> Reference:
+    (frames, *_) = next(filter(None, conditions)).values()
     return Reference(
         prompts=prompts,
         sequences=sequences,
@@ -88,6 +89,8 @@ def _with(
         conditions=tuple(conditions),
         filler=filler,
         least_prompt=max(map(len, prompts)),
+        # Where an architecture listens to sounds of any length, the program is for one.
+        max_source_len=frames.shape[1] if model.twin.model_type == "granite_speech" else None,
         together=placeholder_id(eager.config) if "looks_ahead" in model.traits else None,
     )
 

@@ -276,6 +276,12 @@ class PairedFramesEncoder(ModalityEncoder):
     def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
         super().__init__(model, config)
         self.frames = config.max_source_len or DEFAULT_PAIRS
+        context = model.config.encoder_config.context_size
+        if self.frames % context:
+            raise ExportError(
+                f"max_source_len {self.frames} cannot be had: the encoder attends within blocks of {context} pairs of frames; "
+                "give a multiple."
+            )
 
     def example(self) -> tuple[Tensor, ...]:
         return (torch.zeros(1, self.frames, self.model.config.encoder_config.input_dim, dtype=self.model.dtype),)
@@ -285,8 +291,38 @@ class PairedFramesEncoder(ModalityEncoder):
 
     def forward(self, input_features: Tensor) -> Tensor:
         """[1, pairs of frames, 2 x mel bins] to [1, tokens, hidden]."""
-        features: Tensor = self.model.get_audio_features(input_features, return_dict=True).pooler_output
+        core = self.model.base_model
+        encoder = core.encoder
+        states = encoder.input_linear(input_features)
+        for index, layer in enumerate(encoder.layers, start=1):
+            states = 0.5 * layer.ff1(states) + states
+            states = self._attend(layer.attn, states) + states
+            states = layer.conv(states) + states
+            states = layer.post_norm(0.5 * layer.ff2(states) + states)
+            if index == encoder.num_layers // 2:
+                states = states + encoder.out_mid(torch.softmax(encoder.out(states), dim=-1))
+        features: Tensor = core.projector(states)
         return features
+
+    def _attend(self, attention: Any, states: Tensor) -> Tensor:
+        """Attention within blocks, spelled out: what torch 2.13.0 traces of transformers' call of SDPA cannot be lowered
+        ("Cannot view a tensor")."""
+        states = attention.pre_norm(states)
+        blocks = self.frames // attention.context_size
+        query, key, value = (
+            each.reshape(blocks, attention.context_size, attention.num_heads, attention.dim_head).transpose(1, 2)
+            for each in (attention.to_q(states), *attention.to_kv(states).chunk(2, dim=-1))
+        )
+        distances = attention.rel_pos_emb(self.model.base_model.encoder.attention_dists)  # [block, block, width]
+        # For each place of a query the products with its own row of distances.
+        places = query.permute(2, 0, 1, 3).reshape(attention.context_size, -1, attention.dim_head)
+        bias = torch.bmm(places, distances.transpose(1, 2)).reshape(
+            attention.context_size, blocks, attention.num_heads, attention.context_size
+        )
+        scores = (query @ key.transpose(2, 3) + bias.permute(1, 2, 0, 3)) * attention.scale
+        answers = torch.softmax(scores, dim=-1) @ value
+        answered: Tensor = attention.to_out(answers.transpose(1, 2).reshape(1, self.frames, -1))
+        return answered
 
 
 DEFAULT_PAIRS = 600
