@@ -167,8 +167,7 @@ class Seq2SeqLMExportableModule(nn.Module):
         with 1 to ``max_seq_len`` tokens, or exactly 1."""
         source, dtype = self.source, self.model.dtype
         dynamic = self.config.dynamic_shapes
-        length = min(source.longest, max(source.shortest + 1, source.longest // 2)) if source.dynamic else source.longest
-        inputs = source.example(length, dtype)
+        inputs = source.example(dtype)
         with torch.no_grad():
             states = self.encoder(*inputs)
         count = min(3, self.max_seq_len) if dynamic else 1
