@@ -236,8 +236,8 @@ SCORES = "relative_attention_bias"
 
 
 def _kept(model: Any, embeddings: Mapping[str, nn.Module], config: ExportConfig) -> dict[str, str]:
-    """Embeddings of an encoder-decoder model that are no tables of tokens or positions which are looked up, each with the reason;
-    of other models every embedding is one."""
+    """Embeddings of an encoder-decoder model that are no tables of tokens or positions which are looked up, each with the
+    reason; of other models every embedding is one."""
     if not model.config.is_encoder_decoder:
         return {}
     called: set[nn.Module] = set()
