@@ -1,10 +1,11 @@
-"""What ``zoo generate``, ``zoo fill-mask`` and ``zoo classify`` do: an exported program answers a user's text or image."""
+"""What ``zoo generate``, ``zoo fill-mask`` and ``zoo classify`` do: an exported program answers a user's text or image.
+``conformance.listening`` has what hears sounds."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,33 @@ def generate_text(
         SessionError: the program is missing or damaged, or the prompt does not fit.
         ConformanceError: there is no tokenizer.
     """
-    from conformance.generate import generate
-    from conformance.sessions.executorch import ExecuTorchSession
+    import torch
 
-    program = _program(where)
+    from conformance.sessions.executorch import ExecuTorchSession
+    from conformance.sessions.seq2seq import ExecuTorchSeq2Seq
+
+    program = program_of(where)
     coder = _tokenizer(tokenizer or program.parent, prompt)
-    session = ExecuTorchSession(program, threads=threads)
-    loaded = time.perf_counter()
     ids = coder(prompt)["input_ids"]
+    if "text_decoder" in methods_of(program):
+        reader = ExecuTorchSeq2Seq(program, threads=threads)
+        if reader.listens:
+            raise SessionError(f"{program} takes sounds: 'zoo transcribe' runs it.")
+        began = time.perf_counter()
+        source = torch.tensor([ids])
+        reader.condition({"input_ids": source, "attention_mask": torch.ones_like(source)})
+        reading = time.perf_counter() - began
+        said = spoken(reader, reader.prompt, coder, max_new_tokens=max_new_tokens, on_text=on_text)
+        return replace(said, prompt_tokens=len(ids), first_token_seconds=reading + said.first_token_seconds)
+    session = ExecuTorchSession(program, threads=threads)
+    return spoken(session, ids, coder, max_new_tokens=max_new_tokens, on_text=on_text)
+
+
+def spoken(session: Any, ids: Any, coder: Any, *, max_new_tokens: int, on_text: Callable[[str], None]) -> Said:
+    """Let a program's session continue token ids, and hand out the text as it comes, whole characters only."""
+    from conformance.generate import generate
+
+    began = time.perf_counter()
     eos = session.constant("get_eos_ids", [])
     chosen: list[int] = []
     shown = ""
@@ -69,9 +89,19 @@ def generate_text(
         tokens=len(said.tokens),
         stop=said.stop,
         load_seconds=session.load_seconds,
-        first_token_seconds=times[0] - loaded,
+        first_token_seconds=times[0] - began,
         tokens_per_second=(len(times) - 1) / decoding if len(times) > 1 and decoding > 0 else 0.0,
     )
+
+
+def methods_of(program: Path) -> frozenset[str]:
+    """The names of all methods of a program, constant ones included."""
+    from conformance.sessions.program import Program
+
+    class Opened(Program):
+        entry_points = ()
+
+    return Opened(program).methods
 
 
 @dataclass(frozen=True)
@@ -100,7 +130,7 @@ def fill_mask(where: Path, text: str, *, tokenizer: Path | None, best: int, thre
 
     from conformance.sessions.executorch import ExecuTorchInference
 
-    program = _program(where)
+    program = program_of(where)
     coder = _tokenizer(tokenizer or program.parent, text)
     if coder.mask_token is None:
         raise ConformanceError(
@@ -141,7 +171,7 @@ def classify(where: Path, image: Path, *, processor: Path | None, best: int, thr
 
     from conformance.sessions.executorch import ExecuTorchInference
 
-    program = _program(where)
+    program = program_of(where)
     place = processor or program.parent
     if not (place / "preprocessor_config.json").is_file():
         raise ConformanceError(f"{place} has no preprocessor_config.json; give the checkpoint's directory with --processor.")
@@ -171,7 +201,12 @@ def _likeliest(logits: Any, best: int, label: Callable[[int], str]) -> list[Gues
     return [Guess(label(int(index)), float(value)) for value, index in zip(values, indices, strict=True)]
 
 
-def _program(where: Path) -> Path:
+def program_of(where: Path) -> Path:
+    """The program that a path names: a ``.pte``, or the one in a directory.
+
+    Raises:
+        SessionError: there is none.
+    """
     program = where / "model.pte" if where.is_dir() else where
     if not program.is_file():
         raise SessionError(f"{program} does not exist. 'zoo export' makes a .pte.")

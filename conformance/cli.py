@@ -365,6 +365,14 @@ def export(
         int | None,
         typer.Option("--max_seq_len", "--max-seq-len", help="Positions of the cache (default: the context, at most 2048)."),
     ] = None,
+    max_source_len: Annotated[
+        int | None,
+        typer.Option(
+            "--max_source_len",
+            "--max-source-len",
+            help="Tokens, samples or frames that an encoder reads at most (default: the context, at most 512 or 30 seconds).",
+        ),
+    ] = None,
     image_size: Annotated[
         int | None,
         typer.Option("--image_size", "--image-size", help="Height and width of images (default: what the checkpoint names)."),
@@ -407,6 +415,7 @@ def export(
         allow_skipped_layers=allow_skipped_layers,
         dynamic_shapes=not disable_dynamic_shapes,
         max_seq_len=max_seq_len,
+        max_source_len=max_source_len,
         image_size=image_size,
     )
     row = registry.models().get(model)
@@ -517,6 +526,33 @@ def fill_mask(
         out.print(Text(f"mask {number}"))
         for guess in guesses:
             out.print(Text(f"  {guess.probability:6.1%}  {guess.label!r}"))
+
+
+@app.command()
+def transcribe(
+    artifact: Exported,
+    sound: Annotated[Path, typer.Argument(help="A WAV file: 8, 16, 24 or 32 bit PCM, of any rate and number of channels.")],
+    processor: Annotated[
+        Path | None, typer.Option(help="Directory with preprocessor_config.json and the tokenizer (default: beside the .pte).")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option("--max_new_tokens", "--max-new-tokens", min=1, help="Tokens at most.")] = 448,
+    threads: Threads = 1,
+) -> None:
+    """Write down what an exported program hears in a sound file."""
+    from conformance import listening
+
+    heard = listening.transcribe(
+        artifact,
+        sound,
+        processor=processor,
+        max_new_tokens=max_new_tokens,
+        threads=threads,
+        on_text=lambda piece: out.print(Text(piece), end=""),
+    )
+    out.print()
+    for note in heard.notes:
+        err.print(Text(f"{sound}: {note}"))
+    err.print(f"{heard.seconds:.1f} seconds of sound")
 
 
 @app.command()

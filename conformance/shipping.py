@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from conformance.errors import ConformanceError
 from conformance.record import Check
@@ -24,6 +24,10 @@ COMPANIONS = (
     "tokenizer.model",
     "chat_template.jinja",
     "preprocessor_config.json",
+    "vocab.json",
+    "added_tokens.json",
+    "source.spm",
+    "target.spm",
 )
 CHECK_TOKENS = 64
 
@@ -75,6 +79,8 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     from conformance.sessions.executorch import ExecuTorchSession
 
     task = artifact.account.task
+    if artifact.account.wrapper == "Seq2SeqLMExportableModule":
+        return _check_seq2seq(artifact, source, trained=trained)
     if artifact.account.wrapper != "CausalLMExportableModule":
         return _check_one_pass(artifact, source)
     assert artifact.account.max_seq_len is not None
@@ -107,10 +113,63 @@ def _check_one_pass(artifact: Artifact, source: Path) -> Check:
     from conformance.sessions.executorch import ExecuTorchInference
 
     model = rounded_model(source, artifact.config, task=artifact.account.task)
-    inputs = _noise(artifact, model.config)
+    heard = "get_sampling_rate" in artifact.account.constant_methods
+    longest = artifact.account.constant_methods.get("get_max_source_len", 0)
+    inputs = _sound(artifact, source, longest) if heard else _noise(artifact, model.config)
     expected = EagerInference(model).infer(inputs)
     found = ExecuTorchInference(artifact.program, expected=artifact.account.file).infer(inputs)
     return judge_logits(compare_logits(expected, found), tolerance(artifact.config), trained=False)
+
+
+def _check_seq2seq(artifact: Artifact, source: Path, *, trained: bool) -> Check:
+    """As ``check``, of an encoder and its decoder: what eager PyTorch writes about a text of ids that do not repeat soon, or
+    about a reference sound."""
+    import torch
+
+    from conformance.compare.logits import compare_logits, judge_logits
+    from conformance.compare.tolerance import tolerance
+    from conformance.generate import generate
+    from conformance.sessions.eager import rounded_model
+    from conformance.sessions.seq2seq import ExecuTorchSeq2Seq, eager_seq2seq
+    from exporters.wrappers.seq2seq_lm import decoder_prompt
+
+    account = artifact.account
+    assert account.max_seq_len is not None
+    model = rounded_model(source, artifact.config, task=account.task)
+    session = ExecuTorchSeq2Seq(artifact.program, expected=account.file)
+    inputs = _sound(artifact, source, session.max_source_len) if session.listens else _ids(model, session.max_source_len)
+    eager = eager_seq2seq(model, account.max_seq_len, artifact.config)
+    eager.condition(inputs)
+    prompt = decoder_prompt(model)
+    limit = min(CHECK_TOKENS, account.max_seq_len)
+    said = generate(eager, prompt, max_new_tokens=limit - len(prompt))
+    fed = torch.tensor([[*said.prompt, *said.tokens][:limit]])
+    eager.reset()
+    expected = eager.forward(fed, 0)
+    session.condition(inputs)
+    found = torch.cat([session.forward(fed[:, :1], 0), session.forward(fed[:, 1:], 1)])
+    return judge_logits(compare_logits(expected, found), tolerance(artifact.config), trained=trained)
+
+
+def _ids(model: Any, longest: int) -> dict[str, Tensor]:
+    import torch
+
+    ids = torch.tensor([[(7 * index) % model.config.vocab_size for index in range(min(CHECK_TOKENS, longest))]])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def _sound(artifact: Artifact, source: Path, longest: int) -> dict[str, Tensor]:
+    """A reference sound as the checkpoint's feature extractor makes it, cut to what the program takes."""
+    from transformers import AutoFeatureExtractor
+
+    from zoo.twins import sounds
+    from zoo.twins.speech import features
+
+    extractor = AutoFeatureExtractor.from_pretrained(source, local_files_only=True)
+    made = features(extractor, sounds.draw("rising chirp"))
+    if artifact.account.constant_methods["enable_dynamic_source"]:
+        made = {name: value[:, :longest].contiguous() for name, value in made.items()}
+    return made
 
 
 def _noise(artifact: Artifact, configuration: object) -> dict[str, Tensor]:

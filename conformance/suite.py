@@ -16,6 +16,15 @@ from conformance.matrix import configurations
 from conformance.record import GenerationRecord, Record
 from zoo.model import Model
 
+GENERATION = (
+    "text-generation",
+    "text2text-generation",
+    "automatic-speech-recognition",
+    "image-text-to-text",
+    "audio-text-to-text",
+)
+"""Tasks whose models write."""
+
 
 class ModelConformance:
     """The conformance of one model, under each of its configurations.
@@ -36,14 +45,15 @@ class ModelConformance:
         """The program has the methods, the metadata and the operators that were asked for."""
         require(record, "contract")
 
-    @pytest.mark.tasks("text-generation", "image-text-to-text", "audio-text-to-text", "fill-mask", "image-classification")
+    @pytest.mark.tasks(*GENERATION, "fill-mask", "image-classification")
     def test_logits(self, record: Record) -> None:
         """The logits are those of eager PyTorch: teacher-forced ones, those of masked tokens, those of classes."""
         require(record, "logits")
 
-    @pytest.mark.tasks("text-generation", "image-text-to-text", "audio-text-to-text", "fill-mask")
+    @pytest.mark.tasks(*GENERATION, "fill-mask")
     def test_tokens(self, record: Record) -> None:
-        """Greedy decoding chooses, and a mask is filled with, the tokens that eager PyTorch chooses."""
+        """Greedy decoding chooses, a mask is filled with, and a sound is transcribed with, the tokens that eager PyTorch
+        chooses."""
         require(record, "tokens")
 
     @pytest.mark.tasks("image-classification")
@@ -61,7 +71,7 @@ class ModelConformance:
         """Every question finds the passage that eager PyTorch finds, and it is the right one."""
         require(record, "retrieval")
 
-    @pytest.mark.wrappers("CausalLMExportableModule", "MultiModalTextToTextExportableModule")
+    @pytest.mark.wrappers("CausalLMExportableModule", "Seq2SeqLMExportableModule", "MultiModalTextToTextExportableModule")
     def test_cache_state(self, record: Record) -> None:
         """However a sequence is fed, the logits are the same; one token too many is refused."""
         require(record, "cache_state")
@@ -71,7 +81,13 @@ class ModelConformance:
         """The embeddings of images or sounds are those of eager PyTorch."""
         require(record, "encoder")
 
-    @pytest.mark.wrappers("MaskedLMExportableModule", "VisionEncoderExportableModule")
+    @pytest.mark.wrappers("Seq2SeqLMExportableModule")
+    def test_source(self, record: Record) -> None:
+        """Sources of every length, padded or not, are written about as eager PyTorch does; one that is too long is refused, and
+        nothing of a source is left when the next one is read."""
+        require(record, "source")
+
+    @pytest.mark.wrappers("MaskedLMExportableModule", "VisionEncoderExportableModule", "CTCExportableModule")
     def test_shapes(self, record: Record) -> None:
         """Texts of every length, padded or not, are answered as eager PyTorch does; what is too large is refused, and no call
         changes the next one."""

@@ -102,6 +102,16 @@ def seq2seq_lm(
     return constants | _special_tokens(text, model.generation_config)
 
 
+def ctc(model: PreTrainedModel, config: ExportConfig) -> dict[str, Any]:
+    """The constant methods of a model with CTC; ``get_blank_id`` is the class of a frame in which no letter begins."""
+    return {
+        "get_vocab_size": model.config.vocab_size,
+        "get_n_layers": model.config.num_hidden_layers,
+        "get_blank_id": model.config.pad_token_id,
+        "get_dtype": DTYPE_CODES[config.dtype],
+    }
+
+
 def source(*, longest: int, shortest: int, dynamic: bool, sampling_rate: int | None, features: int | None) -> dict[str, Any]:
     """The constant methods of what an encoder reads, counted in tokens of a text, in samples or frames of a sound.
 

@@ -106,7 +106,7 @@ def load_model(checkpoint: Path, *, task: str = "text-generation", dtype: str = 
     if task not in AUTO_CLASSES:
         raise unknown_option("task", task, AUTO_CLASSES)
     try:
-        model, loading = getattr(transformers, AUTO_CLASSES[task]).from_pretrained(
+        model, loading = getattr(transformers, _auto_class(checkpoint, task)).from_pretrained(
             checkpoint,
             dtype=torch_dtype(dtype),
             attn_implementation=attention,
@@ -127,6 +127,18 @@ def load_model(checkpoint: Path, *, task: str = "text-generation", dtype: str = 
     if task == "feature-extraction" and getattr(model, "pooler", None) is not None:
         model.pooler = None  # the answer is every token's state, and not what BERT's pooler makes of the first one's
     return model.eval().requires_grad_(False)
+
+
+def _auto_class(checkpoint: Path, task: str) -> str:
+    """transformers' class for a checkpoint: of models that listen, some have a decoder, and others spell with CTC."""
+    if task == "automatic-speech-recognition":
+        from transformers.models.auto.modeling_auto import MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES
+
+        path = checkpoint / "config.json"
+        model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
+        if model_type not in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES:
+            return "AutoModelForCTC"
+    return AUTO_CLASSES[task]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from exporters.components import encoders
 from exporters.config import PER_CHANNEL, QEMBEDDING, QLINEAR, ExportConfig, Scheme
 from exporters.errors import ExportError, NotApplicableError
 from exporters.spelling import spell_out_linear_layers
+from exporters.wrappers.source import source_of
 from exporters.wrappers.vision import image_size
 
 _INT4: Any = getattr(torch, "int4")  # noqa: B009 - torch 2.13.0 has it, its type stubs do not
@@ -90,6 +92,8 @@ class _Part:
     config: ExportConfig
     linears: Mapping[str, nn.Linear]
     embeddings: Mapping[str, nn.Embedding]
+    kept: Mapping[str, str]
+    """Embeddings that are left as they are, each with the reason."""
     uncalled: Sequence[str]
     """Linear layers that are never called."""
     sizes: Mapping[str, int]
@@ -98,10 +102,13 @@ class _Part:
     @classmethod
     def of(cls, model: Any, config: ExportConfig, belongs: Callable[[nn.Module], bool]) -> _Part:
         linears = {name: each for name, each in model.named_modules() if isinstance(each, nn.Linear) and belongs(each)}
+        embeddings = {name: each for name, each in model.named_modules() if isinstance(each, nn.Embedding) and belongs(each)}
+        kept = _kept(model, embeddings, config) if config.qembedding is not None else {}
         return cls(
             config=config,
             linears=linears,
-            embeddings={name: each for name, each in model.named_modules() if isinstance(each, nn.Embedding) and belongs(each)},
+            embeddings={name: each for name, each in embeddings.items() if name not in kept},
+            kept=kept,
             uncalled=_uncalled(model, linears, config) if config.qlinear is not None else [],
             sizes={name: module.weight.numel() for name, module in linears.items()},
         )
@@ -116,7 +123,13 @@ class _Part:
         """The layers that will be left as they are; raises as ``quantize`` does."""
         skipped = _check(model, self.linears, self.undivided, self.embeddings, self.config)
         reason = "the model reads its weight and never calls it as a layer"
-        return skipped + [SkippedLayer(name, reason) for name in self.uncalled]
+        if self.config.qembedding is not None and not self.embeddings:
+            raise NotApplicableError(f"{type(model).__name__} has no embedding of tokens there that could be quantized.")
+        return [
+            *skipped,
+            *(SkippedLayer(name, reason) for name in self.uncalled),
+            *(SkippedLayer(name, why) for name, why in self.kept.items()),
+        ]
 
     def quantize(self) -> list[QuantizedLayer]:
         """Quantize them, and read back what was done to them."""
@@ -211,18 +224,68 @@ def _uncalled(model: Any, linears: Mapping[str, nn.Module], config: ExportConfig
     hooks = [module.register_forward_pre_hook(lambda module, _: called.add(module)) for module in linears.values()]
     try:
         with torch.no_grad():
-            model(_example(model, config))
+            model(**_example(model, config))
     finally:
         for hook in hooks:
             hook.remove()
     return [name for name, module in linears.items() if module not in called]
 
 
-def _example(model: Any, config: ExportConfig) -> torch.Tensor:
+SCORES = "relative_attention_bias"
+"""What T5 calls a table of biases of attention scores: an embedding of distances, with a number for each head."""
+
+
+def _kept(model: Any, embeddings: Mapping[str, nn.Module], config: ExportConfig) -> dict[str, str]:
+    """Embeddings of an encoder-decoder model that are no tables of tokens or positions which are looked up, each with the
+    reason; of other models every embedding is one."""
+    if not model.config.is_encoder_decoder:
+        return {}
+    called: set[nn.Module] = set()
+    hooks = [module.register_forward_pre_hook(lambda module, _: called.add(module)) for module in embeddings.values()]
+    try:
+        with torch.no_grad(), _Lookups() as lookups:
+            model(**_example(model, config))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    kept = {}
+    sound = set(model.get_encoder().modules()) if model.main_input_name != "input_ids" else set()
+    for name, module in embeddings.items():
+        if name.endswith(SCORES):
+            kept[name] = "it holds biases of attention scores"
+        elif module in sound:
+            kept[name] = "it holds positions of a sound"
+        elif module not in called:
+            kept[name] = "it is never called; the encoder and the decoder have embeddings of their own"
+        elif id(module.weight) not in lookups.tables:
+            kept[name] = "the model reads its weight and never looks anything up in it as a layer"
+    return kept
+
+
+class _Lookups(TorchFunctionMode):
+    """Notes the tables that something is looked up in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: set[int] = set()
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is nn.functional.embedding:
+            self.tables.add(id(args[1]))
+        return function(*args, **(kwargs or {}))
+
+
+def _example(model: Any, config: ExportConfig) -> dict[str, torch.Tensor]:
     """Some input of the model."""
-    if model.main_input_name == "pixel_values":
-        return torch.zeros(1, model.config.num_channels, *image_size(model, config), dtype=model.dtype)
-    return torch.zeros(1, 2, dtype=torch.long)
+    name = model.main_input_name
+    if name == "pixel_values":
+        return {name: torch.zeros(1, model.config.num_channels, *image_size(model, config), dtype=model.dtype)}
+    if name == "input_ids":
+        example = {name: torch.zeros(1, 2, dtype=torch.long)}
+    else:
+        example = {name: source_of(model, config).example(model.dtype)[0]}
+    written = {"decoder_input_ids": torch.zeros(1, 2, dtype=torch.long)} if model.config.is_encoder_decoder else {}
+    return example | written
 
 
 def _stacked_weights(model: Any) -> list[SkippedLayer]:

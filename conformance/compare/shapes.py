@@ -22,6 +22,8 @@ def check_shapes(
     inputs: Sequence[Mapping[str, Tensor]],
     max_seq_len: int | None,
     tolerance: Tolerance,
+    *,
+    sounds: tuple[int, int] | None = None,
 ) -> Check:
     """Feed texts of every length, with padding and without, or an image twice, and then something too large.
 
@@ -31,8 +33,12 @@ def check_shapes(
         inputs: Those of the examples.
         max_seq_len: Tokens a program takes; ``None`` for images.
         tolerance: The configuration's.
+        sounds: Samples of the shortest and of the longest sound; ``None`` if the inputs are none.
     """
-    ways = _texts(inputs, max_seq_len) if max_seq_len is not None else _images(inputs)
+    if sounds is not None:
+        ways = _sounds(inputs, *sounds)
+    else:
+        ways = _texts(inputs, max_seq_len) if max_seq_len is not None else _images(inputs)
     wrong: list[str] = []
     worst_error = worst_relative = 0.0
     for name, each, real in ways:
@@ -44,10 +50,11 @@ def check_shapes(
         if not good:  # not a number is wrong, too
             wrong.append(f"{name}: max abs error {error:.2e}, relative {relative:.2e}")
         worst_error, worst_relative = max(worst_error, error), max(worst_relative, relative)
-    refusal = _refusal(session, _too_large(inputs[0], max_seq_len))
+    too_large = _too_large(inputs[0], max_seq_len) if sounds is None else _sounds(inputs, sounds[1] + 1, sounds[1] + 1)[0][1]
+    refusal = _refusal(session, too_large)
     told = wrong[:3] + ([f"{len(wrong) - 3} more"] if len(wrong) > 3 else [])
     if refusal is None:
-        told.insert(0, f"{'a text' if max_seq_len else 'an image'} that is too large was accepted")
+        told.insert(0, f"{'a text' if max_seq_len else 'a sound' if sounds else 'an image'} that is too large was accepted")
     closeness = (
         f"max abs error {worst_error:.2e} (at most {MAX_ABS_ERROR:.0e})"
         if tolerance.relative is None
@@ -92,6 +99,17 @@ def _images(inputs: Sequence[Mapping[str, Tensor]]) -> list[Way]:
         ("a blank image", blank, 1),
         ("the first image again", first, 1),
     ]
+
+
+def _sounds(inputs: Sequence[Mapping[str, Tensor]], shortest: int, longest: int) -> list[Way]:
+    """Sounds of several lengths, cut from all of them one after the other."""
+    ((name, _),) = inputs[0].items()
+    endless = torch.cat([next(iter(each.values())) for each in inputs], dim=1)
+    endless = endless.repeat(1, -(-longest // endless.shape[1]))
+    lengths = dict.fromkeys((shortest, shortest + 1, 2 * shortest, (shortest + longest) // 2, longest - 1, longest, shortest))
+    ways: list[Way] = [(f"{n} samples", {name: endless[:, :n]}, n) for n in lengths if shortest <= n <= longest]
+    silent = {name: torch.zeros(1, longest)}
+    return [*ways, ("silence", silent, longest), ways[0]]
 
 
 def _too_large(inputs: Mapping[str, Tensor], max_seq_len: int | None) -> Mapping[str, Tensor]:

@@ -73,9 +73,15 @@ class ExecuTorchInference(Program):
         self._vocabulary = int(self.constant("get_vocab_size", 2**31))
         self._pad = int(self.constant("get_pad_id", 0))
         self._dynamic = bool(self.constant("enable_dynamic_shape", False))
+        self.sounds: tuple[int, int] | None = None
+        """Samples of the shortest and of the longest sound; ``None`` of a program that does not listen."""
+        if "get_sampling_rate" in self.methods:
+            self.sounds = int(self.constant("get_min_source_len")), int(self.constant("get_max_source_len"))
 
     def infer(self, inputs: Mapping[str, Tensor]) -> Tensor:
         values = list(inputs.values())
+        if self.sounds is not None:
+            return self._hear(values, *self.sounds)
         if not self._reads:
             return self._look(values)
         tokens, mask = values
@@ -86,6 +92,17 @@ class ExecuTorchInference(Program):
             tokens = torch.nn.functional.pad(tokens, room, value=self._pad)
             mask = torch.nn.functional.pad(mask, room)
         return self.run("forward", tokens.contiguous(), mask.contiguous())[0][0, :length].float()
+
+    def _hear(self, values: list[Tensor], shortest: int, longest: int) -> Tensor:
+        (sound,) = values
+        if sound.dim() != 2 or sound.shape[0] != 1 or not sound.is_floating_point():
+            raise SessionError(f"the sound is {sound.dtype} of the shape {tuple(sound.shape)}; give [1, samples] fractions.")
+        if not shortest <= sound.shape[1] <= longest:
+            raise SessionError(
+                f"the sound has {sound.shape[1]} samples, and {self.path.name} takes {shortest} to {longest}. Cut it, or "
+                "export with another --max_source_len."
+            )
+        return self.run("forward", sound.to(self._dtype).contiguous())[0][0].float()
 
     def _look(self, values: list[Tensor]) -> Tensor:
         found = [tuple(value.shape) for value in values]

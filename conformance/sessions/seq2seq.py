@@ -102,6 +102,9 @@ class ExecuTorchSeq2Seq(ExecuTorchSession):
         super().__init__(path, expected=expected, threads=threads, verify=verify)
         self.max_source_len = int(self.constant("get_max_source_len"))
         self.min_source_len = int(self.constant("get_min_source_len", 1))
+        told = self.constant("get_decoder_prompt_ids", [self.constant("get_decoder_start_token_id")])
+        self.prompt: tuple[int, ...] = tuple(told) if isinstance(told, list) else (int(told),)
+        """The tokens that a text begins with."""
         self.listens = "get_sampling_rate" in self.methods
         self._dynamic = bool(self.constant("enable_dynamic_source"))
         self._dtype = DTYPES[int(self.constant("get_dtype", 6))]

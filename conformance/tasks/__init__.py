@@ -15,6 +15,7 @@ Runner = Callable[[Model, CellRequest, Trail, Record], None]
 def runner(model: Model) -> Runner:
     """The function that runs the cells of ``model``."""
     from conformance.tasks import (
+        ctc,
         decoder,
         feature_extraction,
         fill_mask,
@@ -28,6 +29,8 @@ def runner(model: Model) -> Runner:
 
     if model.task == "feature-extraction" and model.wrapper == "MaskedLMExportableModule":
         return one_pass.runner(feature_extraction.ENCODER)
+    if model.wrapper == "CTCExportableModule":
+        return one_pass.runner(ctc.TASK)
     return {
         "text-generation": decoder.runner(text_generation.TASK),
         "feature-extraction": decoder.runner(feature_extraction.TASK),

@@ -37,7 +37,9 @@ class Examples:
     targets: tuple[Any, ...]
     """What the answer to each is judged by; its form is the task's."""
     max_seq_len: int | None
-    """Tokens of a text at most; ``None`` for images."""
+    """Tokens of a text at most; ``None`` for images and sounds."""
+    max_source_len: int | None = None
+    """Samples of a sound at most; ``None`` for others."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
     with trail.stage("baseline"):
         eager_model = stages.loaded(model, checkpoint)
         examples = task.examples(model, request, checkpoint, eager_model)
-        config = ExportConfig.from_id(request.configuration, max_seq_len=examples.max_seq_len)
+        lengths = {"max_seq_len": examples.max_seq_len, "max_source_len": examples.max_source_len}
+        config = ExportConfig.from_id(request.configuration, **lengths)
         eager = EagerInference(eager_model)
         fp32 = _answers(eager, examples)
         empty = task.vacuous(examples, fp32)
@@ -108,7 +111,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
     limits = tolerance(config)
     with trail.stage("run"):
         found = _answers(session, examples)
-        shapes = check_shapes(session, rounding, examples.inputs, examples.max_seq_len, limits)
+        shapes = check_shapes(session, rounding, examples.inputs, examples.max_seq_len, limits, sounds=session.sounds)
     with trail.stage("compare"):
         record.checks["shapes"] = shapes
         task.judge(Judgement(examples, config, limits, fp32, expected, found, request.scale != "full"), record)

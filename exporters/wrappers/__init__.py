@@ -67,6 +67,7 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
     """
     from exporters.errors import unknown_option
     from exporters.wrappers.causal_lm import CausalLMExportableModule
+    from exporters.wrappers.ctc import CTCExportableModule
     from exporters.wrappers.masked_lm import MaskedLMExportableModule
     from exporters.wrappers.multimodal import MultiModalTextToTextExportableModule
     from exporters.wrappers.seq2seq_lm import Seq2SeqLMExportableModule
@@ -79,7 +80,9 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
     if task == "image-classification":
         return VisionEncoderExportableModule(model, config)
     if task in ("text2text-generation", "automatic-speech-recognition"):
-        return Seq2SeqLMExportableModule(model, config)
+        return (
+            Seq2SeqLMExportableModule(model, config) if model.config.is_encoder_decoder else CTCExportableModule(model, config)
+        )
     if task == "fill-mask" or (task == "feature-extraction" and reads_both_ways(model)):
         return MaskedLMExportableModule(model, config)
     return CausalLMExportableModule(model, config)

@@ -18,6 +18,7 @@ from exporters.attention.layer import CacheLayer
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
 from exporters.wrappers import ExportableMethod
+from exporters.wrappers.clamping import clamped
 from exporters.wrappers.source import source_of
 
 DEFAULT_MAX_SEQ_LEN = 512
@@ -56,7 +57,8 @@ class Encoder(nn.Module):
             [1, states, hidden]: a state for each token of a text, fewer than there are samples or frames of a sound.
         """
         inputs = {self.name: source} | ({"attention_mask": attention_mask} if self.masked else {})
-        states: Tensor = self.encoder(**inputs).last_hidden_state
+        with clamped(self.encoder):
+            states: Tensor = self.encoder(**inputs).last_hidden_state
         return states
 
 
@@ -167,8 +169,7 @@ class Seq2SeqLMExportableModule(nn.Module):
         with 1 to ``max_seq_len`` tokens, or exactly 1."""
         source, dtype = self.source, self.model.dtype
         dynamic = self.config.dynamic_shapes
-        length = min(source.longest, max(source.shortest + 1, source.longest // 2)) if source.dynamic else source.longest
-        inputs = source.example(length, dtype)
+        inputs = source.example(dtype)
         with torch.no_grad():
             states = self.encoder(*inputs)
         count = min(3, self.max_seq_len) if dynamic else 1

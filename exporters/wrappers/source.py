@@ -53,8 +53,13 @@ class Source:
         """Numbers of a frame; ``None`` of tokens and samples."""
         return next((size for size in self.shape[1:] if size is not None), None)
 
-    def example(self, length: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """A source of a length, and its mask if it has one."""
+    def example(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """A source to trace with, and its mask if it has one.
+
+        Of a sound it is the longest one: lowering asks whether a convolution reads more than 20480 numbers, to choose a kernel
+        (torch 2.13.0), and takes the example's answer for a bound of the length.
+        """
+        length = self.longest if not (self.masked and self.dynamic) else min(3, self.longest)
         sizes = tuple(length if size is None else size for size in self.shape)
         if self.masked:
             return torch.zeros(sizes, dtype=torch.long), torch.ones(sizes, dtype=torch.long)

@@ -10,7 +10,7 @@ from typing import Any
 from zoo.errors import ZooError, unknown
 from zoo.model import Model
 from zoo.placeholders import PLACEHOLDERS
-from zoo.twins import texts, tokenizer
+from zoo.twins import letters, texts, tokenizer
 
 TOY: Mapping[str, int] = {
     "hidden_size": 64,
@@ -117,6 +117,8 @@ def network_of(model: Model, configuration: Any) -> Any:
 
 
 def tokenizer_of(model: Model) -> Any:
+    if model.wrapper == "CTCExportableModule":
+        return letters.coder()
     own = tuple(f"{prompt} {answer}" for prompt, answer in texts.pairs(model))
     encoder = model.wrapper in ("MaskedLMExportableModule", "Seq2SeqLMExportableModule")
     special = PLACEHOLDERS[model.twin.model_type].tokens if model.twin.model_type in PLACEHOLDERS else ()

@@ -25,6 +25,8 @@ NAMED = {
         "vit", "deit", "dit", "swin", "cvt", "pvt", "focalnet", "mobilevit", "mobilevitv2", "efficientnet", "resnet",
         "mobilenet_v2", "convnext", "dinov2",
     },
+    "text2text-generation": {"t5", "bart", "marian"},
+    "automatic-speech-recognition": {"whisper", "moonshine", "speech_to_text", "wav2vec2"},
 }  # fmt: skip
 
 
