@@ -48,7 +48,21 @@ def generate_text(
     program = program_of(where)
     coder = _tokenizer(tokenizer or program.parent, prompt)
     ids = coder(prompt)["input_ids"]
-    if "text_decoder" in methods_of(program):
+    methods = methods_of(program)
+    if "token_embedding" in methods:
+        from conformance.showing import generate_about
+
+        return generate_about(
+            where,
+            prompt,
+            images=(),
+            sounds=(),
+            companions=tokenizer,
+            max_new_tokens=max_new_tokens,
+            threads=threads,
+            on_text=on_text,
+        )
+    if "text_decoder" in methods:
         reader = ExecuTorchSeq2Seq(program, threads=threads)
         if reader.listens:
             raise SessionError(f"{program} takes sounds: 'zoo transcribe' runs it.")
@@ -167,20 +181,14 @@ def classify(where: Path, image: Path, *, processor: Path | None, best: int, thr
     """
     import json
 
-    from PIL import Image, UnidentifiedImageError
-
     from conformance.sessions.executorch import ExecuTorchInference
+    from conformance.showing import read_image
 
     program = program_of(where)
     place = processor or program.parent
     if not (place / "preprocessor_config.json").is_file():
         raise ConformanceError(f"{place} has no preprocessor_config.json; give the checkpoint's directory with --processor.")
-    if not image.is_file():
-        raise ConformanceError(f"{image} does not exist; give a picture.")
-    try:
-        picture = Image.open(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise ConformanceError(f"{image} is no picture that can be read: {error}.") from error
+    picture = read_image(image)
     from transformers import AutoImageProcessor
 
     try:

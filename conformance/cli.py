@@ -479,7 +479,12 @@ def export(
 @app.command()
 def generate(
     artifact: Exported,
-    prompt: Annotated[str, typer.Option(help="What to continue.")],
+    prompt: Annotated[
+        str,
+        typer.Option(help="What to continue; '<image>' or '<audio>' marks where a file stands (default: first)."),
+    ],
+    image: Annotated[list[Path] | None, typer.Option(help="A picture that the prompt is about; may be repeated.")] = None,
+    audio: Annotated[list[Path] | None, typer.Option(help="A WAV file that the prompt is about; may be repeated.")] = None,
     tokenizer: TokenizerPlace = None,
     max_new_tokens: Annotated[
         int, typer.Option("--max_new_tokens", "--max-new-tokens", min=1, help="Tokens to choose at most.")
@@ -487,18 +492,29 @@ def generate(
     threads: Threads = 1,
 ) -> None:
     """Continue a prompt greedily with an exported program."""
-    from conformance import answering
+    from conformance import answering, showing
 
     if not prompt:
         raise ConformanceError("--prompt is empty; give at least one character.")
-    said = answering.generate_text(
-        artifact,
-        prompt,
-        tokenizer=tokenizer,
-        max_new_tokens=max_new_tokens,
-        threads=threads,
-        on_text=lambda text: out.print(Text(text), end=""),
-    )
+
+    def on_text(text: str) -> None:
+        out.print(Text(text), end="")
+
+    if image or audio:
+        said = showing.generate_about(
+            artifact,
+            prompt,
+            images=image or (),
+            sounds=audio or (),
+            companions=tokenizer,
+            max_new_tokens=max_new_tokens,
+            threads=threads,
+            on_text=on_text,
+        )
+    else:
+        said = answering.generate_text(
+            artifact, prompt, tokenizer=tokenizer, max_new_tokens=max_new_tokens, threads=threads, on_text=on_text
+        )
     out.print()
     err.print(
         Text(

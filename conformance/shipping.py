@@ -81,6 +81,8 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     task = artifact.account.task
     if artifact.account.wrapper == "Seq2SeqLMExportableModule":
         return _check_seq2seq(artifact, source, trained=trained)
+    if artifact.account.wrapper == "MultiModalTextToTextExportableModule":
+        return _check_multimodal(artifact, source, trained=trained)
     if artifact.account.wrapper != "CausalLMExportableModule":
         return _check_one_pass(artifact, source)
     assert artifact.account.max_seq_len is not None
@@ -103,6 +105,45 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     found = torch.cat([session.forward(fed[:, :1], 0), session.forward(fed[:, 1:], 1)])[skip:]
     comparison = compare_logits(expected, found)
     return judge_logits(comparison, tolerance(artifact.config), trained=trained)
+
+
+def _check_multimodal(artifact: Artifact, source: Path, *, trained: bool) -> Check:
+    """As ``check``, of a model that also looks or listens: what eager PyTorch says about an image or a sound that was drawn for
+    this, in two calls."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from conformance.compare.logits import compare_logits, judge_logits
+    from conformance.compare.tolerance import tolerance
+    from conformance.generate import generate
+    from conformance.sessions.eager import rounded_model
+    from conformance.sessions.multimodal import EagerMultimodalSession, MultimodalSession
+    from zoo.placeholders import IMAGE, placeholder
+    from zoo.twins import images, sounds
+    from zoo.twins.media import load_processor, prepare
+    from zoo.twins.multimodal import question
+
+    constants = artifact.account.constant_methods
+    length = artifact.account.max_seq_len or 0
+    model = rounded_model(source, artifact.config, task=artifact.account.task)
+    eager = EagerMultimodalSession(model, length, artifact.config)
+    session = MultimodalSession(artifact.program, expected=artifact.account.file)
+    known = placeholder(artifact.account.model_type)
+    looks = known.marker == IMAGE
+    item = images.draw("red circle", constants["get_image_height"]) if looks else sounds.draw("high tone")
+    inputs = prepare(load_processor(source), item)
+    counts = session.condition(inputs)
+    eager.condition(inputs)
+    coder = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=True)
+    text = known.expand(f"{known.marker} What is this?", counts)
+    prompt = coder(question(coder, text) if coder.chat_template else text)["input_ids"]
+    said = generate(eager, prompt, max_new_tokens=max(1, min(CHECK_TOKENS, length) - len(prompt)))
+    fed = torch.tensor([[*said.prompt, *said.tokens]])[:, :length]
+    eager.reset()
+    expected = eager.forward(fed, 0)[len(prompt) - 1 :]
+    session.reset()
+    found = torch.cat([session.forward(fed[:, : len(prompt)], 0)[-1:], session.forward(fed[:, len(prompt) :], len(prompt))])
+    return judge_logits(compare_logits(expected, found), tolerance(artifact.config), trained=trained)
 
 
 def _check_one_pass(artifact: Artifact, source: Path) -> Check:

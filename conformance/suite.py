@@ -81,6 +81,11 @@ class ModelConformance:
         """The embeddings of images or sounds are those of eager PyTorch."""
         require(record, "encoder")
 
+    @pytest.mark.wrappers("MultiModalTextToTextExportableModule")
+    def test_runner(self, record: Record) -> None:
+        """ExecuTorch's own runner says the same, or it is known why it cannot run such a program."""
+        require(record, "runner")
+
     @pytest.mark.wrappers("Seq2SeqLMExportableModule")
     def test_source(self, record: Record) -> None:
         """Sources of every length, padded or not, are written about as eager PyTorch does; one that is too long is refused, and

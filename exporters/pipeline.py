@@ -33,6 +33,7 @@ from exporters.artifact import (
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, unknown_option
 from exporters.lowering import lowering
+from exporters.wrappers import Wrapper
 
 STACK = ("torch", "transformers", "executorch", "torchao")
 
@@ -183,10 +184,6 @@ def export(
     """
     import torch
 
-    from exporters import recipes
-    from exporters.quantize import quantize
-    from exporters.spelling import spell_out_linear_layers
-
     register_operators()
     source, target = Path(checkpoint), Path(output)
     try:
@@ -197,10 +194,7 @@ def export(
     with torch.no_grad(), warnings.catch_warnings(), lowering(stock=stock_lowering) as accelerations:
         warnings.simplefilter("ignore")
         with clock.stage("quantize"):
-            model = load_model(source, task=task, dtype=config.dtype)
-            spell_out_linear_layers(model)
-            quantization = quantize(model, config)
-            recipes.prepare(model, config)
+            model, quantization = load_quantized(source, config, task=task)
         with clock.stage("export"):
             traced = trace(model, task, config)
         shared_embedding = _shares_embedding(traced)
@@ -247,6 +241,26 @@ def export(
     return Artifact(target, account)
 
 
+def load_quantized(checkpoint: Path, config: ExportConfig, *, task: str) -> tuple[Any, Any]:
+    """The checkpoint's model, quantized and prepared for the recipe as the configuration asks, and what was quantized.
+
+    Returns:
+        A transformers model and an ``exporters.quantize.QuantizationReport``.
+
+    Raises:
+        ExportError: as ``load_model`` and ``exporters.quantize.quantize`` do.
+    """
+    from exporters import recipes
+    from exporters.quantize import quantize
+    from exporters.spelling import spell_out_linear_layers
+
+    model = load_model(checkpoint, task=task, dtype=config.dtype)
+    spell_out_linear_layers(model)
+    quantization = quantize(model, config)
+    recipes.prepare(model, config)
+    return model, quantization
+
+
 def register_operators() -> None:
     """Make the custom operators and the quantized kernels known to torch and to the runtime."""
     import executorch.extension.llm.custom_ops.custom_ops
@@ -255,11 +269,15 @@ def register_operators() -> None:
 
 def trace(model: Any, task: str, config: ExportConfig) -> Traced:
     """Wrap a model, quantized as the configuration asks, and run ``torch.export`` on each method."""
-    import torch
-
     from exporters.wrappers import wrap
 
-    wrapper = wrap(model, task, config)
+    return trace_wrapper(wrap(model, task, config))
+
+
+def trace_wrapper(wrapper: Wrapper) -> Traced:
+    """Run ``torch.export`` on each method of an exportable module."""
+    import torch
+
     programs = {
         name: torch.export.export(
             method.module,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -87,10 +88,33 @@ class MultimodalSession(ExecuTorchSession):
         self._features = torch.empty(0)
         self._sequence: list[int] = []
 
-    def condition(self, inputs: Inputs) -> None:
+    def condition(self, inputs: Inputs) -> list[int]:
+        """As ``ConditionedSession``; returns how many placeholders each image or sound has in a text."""
         self.reset()
         encoded = [self.encode(row) for row in rows(inputs)]
         self._features = torch.cat(encoded) if encoded else torch.empty(0)
+        return [len(each) for each in encoded]
+
+    @property
+    def runner_refusal(self) -> str | None:
+        """Why ExecuTorch's ``MultimodalRunner`` of executorch 1.4.1 cannot run the program; ``None`` if it can."""
+        encoder, decoder = self.method_meta(self._encoder), self.method_meta("text_decoder")
+        if decoder.num_inputs() != 2:
+            return f"it gives text_decoder embeddings and positions, and this one takes {decoder.num_inputs()} inputs"
+        if encoder.num_inputs() != 1:
+            return f"it gives {self._encoder} one input, and this one takes {encoder.num_inputs()}"
+        shape = tuple(encoder.input_tensor_meta(0).sizes())
+        if self._encoder == "vision_encoder" and len(shape) != 4:
+            return f"it gives vision_encoder an image [1, channels, height, width], and this one takes {list(shape)}"
+        return None
+
+    def runner_parts(self, prompt: Sequence[int], inputs: Inputs) -> list[Any]:
+        """A prompt as ``MultimodalRunner`` takes it: token ids, and instead of placeholders what they stand for."""
+        shown = iter(rows(inputs))
+        parts: list[Any] = []
+        for token, run in itertools.groupby(prompt, key=lambda token: token == self._placeholder):
+            parts.append(next(iter(next(shown).values())) if token else list(run))
+        return parts
 
     def encode(self, inputs: Inputs) -> Tensor:
         """The embeddings [tokens, hidden] of one image or sound."""

@@ -169,7 +169,7 @@ class Task:
     """The session of a transformers model, with a cache as long and as the configuration has it."""
     signature: Callable[[Model, Any, Artifact, Reference], Signature] = causal_signature
     """What the program must take and answer, from the row, the eager model, the artifact and the reference."""
-    further: Callable[[GenerationSession, GenerationSession, Reference, Tolerance], Mapping[str, Check]] | None = None
+    further: Callable[[GenerationSession, GenerationSession, Reference, Tolerance, Path], Mapping[str, Check]] | None = None
     """Further checks, of the program's session against the baseline's."""
 
 
@@ -225,7 +225,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
             tolerance=limits,
             one_token=not config.dynamic_shapes,
         )
-        further = task.further(session, rounding, reference, limits) if task.further is not None else {}
+        further = task.further(session, rounding, reference, limits, checkpoint) if task.further is not None else {}
     trained = request.scale != "full"
     with trail.stage("compare"):
         record.checks["cache_state"] = cache_state

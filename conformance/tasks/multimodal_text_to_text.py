@@ -11,12 +11,14 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from transformers import AutoTokenizer
 
 from conformance.compare.contract import LONG, SCALAR_TYPES, MethodSignature, Signature, causal_signature
 from conformance.compare.degeneracy import vacuous
 from conformance.compare.tolerance import MAX_ABS_ERROR, Tolerance
 from conformance.generate import generate
 from conformance.record import Check
+from conformance.sessions import multimodal_runner
 from conformance.sessions.multimodal import EagerMultimodalSession, MultimodalSession, rows
 from conformance.sessions.protocol import GenerationSession, SessionError
 from conformance.tasks.decoder import Answers, Reference, Task, eos_ids
@@ -151,9 +153,51 @@ def _signature(model: Model, eager: Any, artifact: Artifact, reference: Referenc
     )
 
 
-def _check_encoder(
-    session: GenerationSession, baseline: GenerationSession, reference: Reference, limits: Tolerance
+def _further(
+    session: GenerationSession, baseline: GenerationSession, reference: Reference, limits: Tolerance, checkpoint: Path
 ) -> Mapping[str, Check]:
+    return {
+        "encoder": _check_encoder(session, baseline, reference, limits),
+        "runner": _check_runner(cast(MultimodalSession, session), reference, checkpoint),
+    }
+
+
+def _check_runner(session: MultimodalSession, reference: Reference, checkpoint: Path) -> Check:
+    """ExecuTorch's own runner says what this suite's session says; or it is told why it cannot run such a program."""
+    refusal = session.runner_refusal
+    if refusal is not None:
+        return Check(
+            status="pass",
+            message=f"ExecuTorch's MultimodalRunner cannot run it: {refusal}",
+            metrics={"supported": False, "reason": refusal},
+        )
+    index = next(number for number, condition in enumerate(reference.conditions) if condition)
+    condition, prompt = reference.conditions[index], reference.prompts[index]
+    session.condition(condition)
+    tokens = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
+    room = min(reference.new_tokens, reference.max_seq_len - len(prompt))
+    said = generate(session, prompt, max_new_tokens=room, eos_ids=session.constant("get_eos_ids", []))
+    expected = tokens.decode([token for token in said.tokens if token not in tokens.all_special_ids])
+    try:
+        found = multimodal_runner.ask(
+            session.path,
+            checkpoint / "tokenizer.json",
+            session.runner_parts(prompt, condition),
+            max_seq_len=len(prompt) + room,
+        )
+    except SessionError as error:
+        return Check(status="fail", message=str(error), metrics={"supported": True})
+    same = found == expected
+    return Check(
+        status="pass" if same else "fail",
+        message=f"ExecuTorch's MultimodalRunner says the same, {len(said.tokens)} tokens"
+        if same
+        else f"ExecuTorch's MultimodalRunner says {found!r}, expected {expected!r}",
+        metrics={"supported": True},
+    )
+
+
+def _check_encoder(session: GenerationSession, baseline: GenerationSession, reference: Reference, limits: Tolerance) -> Check:
     """The embeddings of every image or sound, whatever was encoded before; and that something of another size is refused."""
     program, eager = cast(MultimodalSession, session), cast(EagerMultimodalSession, baseline)
     shown = [row for given in filter(None, reference.conditions) for row in rows(given)]
@@ -177,12 +221,11 @@ def _check_encoder(
         pass
     limit = f"at most {MAX_ABS_ERROR:.0e}" if limits.relative is None else f"relative at most {limits.relative}"
     message = f"{len(shown) + 2} embeddings are eager PyTorch's: max abs error {worst_error:.2e}, relative {worst_relative:.2e}"
-    check = Check(
+    return Check(
         status="fail" if wrong else "pass",
         message="; ".join(wrong[:4]) or f"{message} ({limit})",
         metrics={"max_abs_error": worst_error, "relative_error": worst_relative, "inputs": len(shown) + 2},
     )
-    return {"encoder": check}
 
 
 def _vacuous(answers: Answers) -> str | None:
@@ -198,5 +241,5 @@ TASK = Task(
     session=MultimodalSession,
     eager=_eager,
     signature=_signature,
-    further=_check_encoder,
+    further=_further,
 )

@@ -103,7 +103,7 @@ def _shortest(eager: Any) -> int:
 
 
 def _further(
-    session: GenerationSession, baseline: GenerationSession, reference: Reference, tolerance: Tolerance
+    session: GenerationSession, baseline: GenerationSession, reference: Reference, tolerance: Tolerance, checkpoint: Path
 ) -> Mapping[str, Check]:
     assert isinstance(session, ExecuTorchSeq2Seq)
     ((name, first),) = reference.conditions[0].items()

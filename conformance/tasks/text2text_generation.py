@@ -179,7 +179,7 @@ def _signature(model: Model, eager: Any, artifact: Artifact, reference: Referenc
 
 
 def _further(
-    session: GenerationSession, baseline: GenerationSession, reference: Reference, tolerance: Tolerance
+    session: GenerationSession, baseline: GenerationSession, reference: Reference, tolerance: Tolerance, checkpoint: Path
 ) -> Mapping[str, Check]:
     tokens = [token for source in reference.conditions for token in source["input_ids"][0].tolist()]
     longest = reference.max_source_len or 0

@@ -41,6 +41,9 @@ class ExportableMethod:
 class Wrapper(Protocol):
     """What the pipeline asks of a wrapper."""
 
+    config: ExportConfig
+    """What it is exported for."""
+
     @property
     def max_seq_len(self) -> int | None:
         """Tokens of a sequence at most; ``None`` where there is no sequence."""
