@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from conformance.pairwise import ROWS, SHARES
-from exporters.config import ExportConfig
+from exporters.config import QLINEAR, ExportConfig
 from exporters.errors import ExportError
 from zoo.errors import unknown
 from zoo.model import TRAITS, Model
@@ -159,6 +159,12 @@ class Rule:
     """What follows from the trait."""
 
 
+def _needs_multiples_of(config: ExportConfig) -> int:
+    """What the input features of every linear layer must be multiples of; 1 where a layer may have any."""
+    grouped = config.qlinear is not None and QLINEAR[config.qlinear].fallback is None and config.group_size
+    return grouped or 1
+
+
 RULES: tuple[Rule, ...] = (
     Rule("own_attention", lambda config: config.use_custom_sdpa, "custom SDPA cannot take its place"),
     Rule("soft_capping", lambda config: config.use_custom_sdpa, "llama::custom_sdpa would drop the cap"),
@@ -172,6 +178,8 @@ RULES: tuple[Rule, ...] = (
     Rule("looks_ahead", lambda config: not config.dynamic_shapes, "they have to be fed in one call"),
     Rule("position_bias", lambda config: config.use_custom_sdpa, "llama::custom_sdpa would drop it"),
     Rule("listens", lambda config: config.qembedding_encoder is not None, "there is no embedding of tokens in it"),
+    Rule("widths_of_32", lambda config: _needs_multiples_of(config) > 32, "groups of more than 32 do not divide them"),
+    Rule("widths_of_16", lambda config: _needs_multiples_of(config) > 16, "groups of more than 16 do not divide them"),
     Rule("untied", lambda config: config.use_shared_embedding, "there is nothing to share"),
 )
 """The rules; a test holds each of them against what the exporter says of every model."""

@@ -39,6 +39,8 @@ TRAITS: Mapping[str, str] = MappingProxyType(
         "untied": "its embedding is not tied to its output layer",
         "position_bias": "its attention scores get a bias of relative positions",
         "listens": "its encoder reads sound",
+        "widths_of_32": "the input features of its linear layers are multiples of 32, and not all of 64",
+        "widths_of_16": "the input features of its linear layers are multiples of 16, and not all of 32",
     }
 )
 """What of an architecture decides which configurations apply to it."""

@@ -112,7 +112,7 @@ def judge_retrieval(found: Retrieval, *, least: float, judged: bool, trained: bo
         status="pass" if good else "fail",
         message=f"smallest cosine {found.similarity:.5f} ({limit}), {found.same:.0%} of the questions find the same passage, "
         f"{found.right:.0%} the right one",
-        metrics={"similarity": found.similarity, "same": found.same, "right": found.right},
+        metrics={"cosine": found.similarity, "same": found.same, "right": found.right},
     )
 
 
