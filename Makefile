@@ -1,6 +1,7 @@
 # Two commands that each work alone on a machine with Python 3.10-3.13, make and a compiler:
 #   make conformance   install, run the conformance of three families on twins, print and write the support matrix
-#   make test          install, run the tests
+#   make test          install, run the tests; every model under the matrix's columns
+# And make everything runs every cell of the tier default.
 # Both set up .venv once; running them again installs nothing unless pyproject.toml changed.
 
 PYTHON ?= python3
@@ -9,13 +10,16 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: conformance test check install clean
+.PHONY: conformance test everything check install clean
 
 conformance: $(INSTALLED)
 	@$(BIN)/zoo run smollm2 qwen3 gemma3 --records reports/records.jsonl; code=$$?; \
 	$(BIN)/zoo report || exit $$?; exit $$code
 
 test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --tier core
+
+everything: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)

@@ -18,6 +18,7 @@ from zoo.model import TRAITS, Model
 TIERS: Mapping[str, str] = MappingProxyType(
     {
         "smoke": "one configuration a model",
+        "core": "the matrix's columns",
         "default": "the matrix's columns, and a model's share of an array that covers every pair of options",
         "nightly": "every option with every model it applies to",
     }
@@ -226,7 +227,9 @@ def configurations(model: Model, tier: str = "nightly") -> tuple[str, ...]:
     """
     check_tier(tier)
     wrapper = model.wrapper
-    chosen = [*SMOKE[wrapper]] if tier == "smoke" else [*CORE[wrapper], *_share(model)]
+    chosen = [*SMOKE[wrapper]] if tier == "smoke" else [*CORE[wrapper]]
+    if tier in ("default", "nightly"):
+        chosen += _share(model)
     if tier == "nightly":
         chosen += NIGHTLY[wrapper]
         chosen += _completion(model, chosen)
