@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,10 +14,13 @@ from exporters.components import encoders
 from exporters.config import PER_CHANNEL, QEMBEDDING, QLINEAR, ExportConfig, Scheme
 from exporters.errors import ExportError, NotApplicableError
 from exporters.spelling import spell_out_linear_layers
+from exporters.wrappers.modalities import modality_encoder
 from exporters.wrappers.source import source_of
 from exporters.wrappers.vision import image_size
 
 _INT4: Any = getattr(torch, "int4")  # noqa: B009 - torch 2.13.0 has it, its type stubs do not
+
+ENCODER, DECODER = "encoder", "decoder"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class QuantizedLayer:
     group_size: int
     """Values along the last dimension of the weight that share a scale."""
     shape: tuple[int, ...]
+    part: str = DECODER
+    """``ENCODER`` of a layer in front of a decoder, otherwise ``DECODER``."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ def quantize(model: Any, config: ExportConfig) -> QuantizationReport:
             f"{option}: {type(model).__name__} has no encoder in front of a decoder; {option.removesuffix('_encoder')} "
             "quantizes all of it."
         )
-    parts = [_Part.of(model, config, lambda module: id(module) not in front)]
-    parts += [_Part.of(model, config.of_encoder, lambda module: id(module) in front)] if front else []
+    parts = [_Part.of(DECODER, model, config, lambda module: id(module) not in front)]
+    parts += [_Part.of(ENCODER, model, config.of_encoder, lambda module: id(module) in front)] if front else []
     skipped = [layer for part in parts for layer in part.check(model)]
     # Nothing was touched so far: a refusal leaves the model as it was.
     untied = _untie(model)
@@ -89,27 +94,30 @@ def quantize(model: Any, config: ExportConfig) -> QuantizationReport:
 class _Part:
     """The layers of a model, or of its encoder or decoder, that are quantized alike."""
 
+    name: str
+    """``ENCODER`` or ``DECODER``."""
     config: ExportConfig
     linears: Mapping[str, nn.Linear]
     embeddings: Mapping[str, nn.Embedding]
     kept: Mapping[str, str]
     """Embeddings that are left as they are, each with the reason."""
-    uncalled: Sequence[str]
-    """Linear layers that are never called."""
+    uncalled: Mapping[str, str]
+    """Linear layers that are never called or whose answer is not used, each with the reason."""
     sizes: Mapping[str, int]
     """Numbers of each linear layer's weight."""
 
     @classmethod
-    def of(cls, model: Any, config: ExportConfig, belongs: Callable[[nn.Module], bool]) -> _Part:
+    def of(cls, name: str, model: Any, config: ExportConfig, belongs: Callable[[nn.Module], bool]) -> _Part:
         linears = {name: each for name, each in model.named_modules() if isinstance(each, nn.Linear) and belongs(each)}
         embeddings = {name: each for name, each in model.named_modules() if isinstance(each, nn.Embedding) and belongs(each)}
         kept = _kept(model, embeddings, config) if config.qembedding is not None else {}
         return cls(
+            name=name,
             config=config,
             linears=linears,
             embeddings={name: each for name, each in embeddings.items() if name not in kept},
             kept=kept,
-            uncalled=_uncalled(model, linears, config) if config.qlinear is not None else [],
+            uncalled=_uncalled(model, linears, config) if config.qlinear is not None else {},
             sizes={name: module.weight.numel() for name, module in linears.items()},
         )
 
@@ -122,13 +130,11 @@ class _Part:
     def check(self, model: Any) -> list[SkippedLayer]:
         """The layers that will be left as they are; raises as ``quantize`` does."""
         skipped = _check(model, self.linears, self.undivided, self.embeddings, self.config)
-        reason = "the model reads its weight and never calls it as a layer"
         if self.config.qembedding is not None and not self.embeddings:
             raise NotApplicableError(f"{type(model).__name__} has no embedding of tokens there that could be quantized.")
         return [
             *skipped,
-            *(SkippedLayer(name, reason) for name in self.uncalled),
-            *(SkippedLayer(name, why) for name, why in self.kept.items()),
+            *(SkippedLayer(name, why) for name, why in {**self.uncalled, **self.kept}.items()),
         ]
 
     def quantize(self) -> list[QuantizedLayer]:
@@ -138,7 +144,7 @@ class _Part:
         if config.qlinear is not None:
             scheme = QLINEAR[config.qlinear]
             undivided = self.undivided
-            divided = [name for name in self.linears if name not in undivided and name not in self.uncalled]
+            divided = [name for name in self.linears if name not in (*undivided, *self.uncalled)]
             layers += _quantize(self.linears, divided, "linear", scheme, config.group_size)
             if scheme.fallback is not None:
                 layers += _quantize(self.linears, undivided, "linear", QLINEAR[scheme.fallback], PER_CHANNEL)
@@ -149,7 +155,7 @@ class _Part:
                 module.padding_idx = None
             scheme = QEMBEDDING[config.qembedding]
             layers += _quantize(self.embeddings, list(self.embeddings), "embedding", scheme, config.embedding_group_size)
-        return layers
+        return [replace(layer, part=self.name) for layer in layers]
 
 
 def _check(
@@ -218,17 +224,43 @@ def _quantize(modules: Mapping[str, Any], names: Sequence[str], kind: str, schem
     return [_read_back(name, modules[name], kind, scheme.weight_bits, group) for name in names]
 
 
-def _uncalled(model: Any, linears: Mapping[str, nn.Module], config: ExportConfig) -> list[str]:
-    """Layers whose weight a model multiplies itself (Mamba's ``dt_proj``): quantized weights only work inside of a layer."""
+def _uncalled(model: Any, linears: Mapping[str, nn.Module], config: ExportConfig) -> dict[str, str]:
+    """Layers whose weight a model multiplies itself (Mamba's ``dt_proj``): quantized weights only work inside of a layer. And
+    layers behind the one whose answer an encoder gives (LLaVA's last), which are in no program."""
     called: set[nn.Module] = set()
+    unused: set[nn.Module] = set()
     hooks = [module.register_forward_pre_hook(lambda module, _: called.add(module)) for module in linears.values()]
     try:
         with torch.no_grad():
             model(**_example(model, config))
+        if not model.config.is_encoder_decoder and encoders(model):
+            unused = _unused(model, linears, config)
     finally:
         for hook in hooks:
             hook.remove()
-    return [name for name, module in linears.items() if module not in called]
+    reasons = {name: "its answer is not used" for name, module in linears.items() if module in unused}
+    return reasons | {
+        name: "the model reads its weight and never calls it as a layer"
+        for name, module in linears.items()
+        if module not in called
+    }
+
+
+def _unused(model: Any, linears: Mapping[str, nn.Module], config: ExportConfig) -> set[nn.Module]:
+    """The layers of an encoder of images or sound on which its embeddings do not depend."""
+    inside = {module for root in encoders(model) for module in root.modules()}
+    layers = [module for module in linears.values() if module in inside]
+    encoder = modality_encoder(model, config)
+    weights: list[Any] = [layer.weight for layer in layers]
+    with torch.enable_grad():
+        for weight in weights:
+            weight.requires_grad_(True)
+        found = encoder(*encoder.example())
+        embeddings = found if isinstance(found, torch.Tensor) else found[0]
+        gradients = torch.autograd.grad(embeddings.sum(), weights, allow_unused=True) if weights else ()
+    for weight in weights:
+        weight.requires_grad_(False)
+    return {layer for layer, gradient in zip(layers, gradients, strict=True) if gradient is None}
 
 
 SCORES = "relative_attention_bias"

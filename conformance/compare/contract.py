@@ -11,6 +11,7 @@ from conformance.record import Check
 from conformance.sessions.program import Program
 from exporters.artifact import Account, Artifact
 from exporters.config import ExportConfig
+from exporters.quantize import DECODER, ENCODER
 from zoo.model import Model
 
 LONG = 4
@@ -213,8 +214,10 @@ def _linear_weights(config: ExportConfig, account: Account) -> list[str]:
     )
     found = {(weights.bits, weights.group_size): weights.count for weights in account.realised.linear_weights}
     wrong = []
-    if (config.qlinear or config.qlinear_encoder) and not asked:
-        wrong.append(f"no linear layer was quantized with qlinear={config.qlinear or config.qlinear_encoder}")
+    parts = {layer["part"] for layer in account.quantization["layers"] if layer["kind"] == "linear"}
+    for option, part in (("qlinear", DECODER), ("qlinear_encoder", ENCODER)):
+        if getattr(config, option) is not None and part not in parts:
+            wrong.append(f"no linear layer was quantized with {option}={getattr(config, option)}")
     if found != dict(asked):
         wrong.append(f"quantized linear weights are {_told(found)}, expected {_told(asked)}")
     return wrong

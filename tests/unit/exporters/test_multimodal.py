@@ -5,7 +5,7 @@ import torch
 
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
-from exporters.pipeline import load_model
+from exporters.pipeline import load_model, register_operators
 from exporters.wrappers.modalities import modality_encoder
 from exporters.wrappers.multimodal import MultiModalTextToTextExportableModule
 from zoo import registry
@@ -13,6 +13,7 @@ from zoo.checkpoints import resolve
 
 
 def load(name):
+    register_operators()
     model = registry.get(name)
     return load_model(resolve(model), task=model.task)
 
@@ -75,6 +76,15 @@ def test_encoder_and_decoder_are_quantized_by_options_of_their_own(options, quan
     report = quantize(load("llava-1.5-7b"), ExportConfig(**options))
     in_decoder = {"language_model" in layer.name or "lm_head" in layer.name for layer in report.layers}
     assert in_decoder == {quantized == "decoder"}
+    assert {layer.part for layer in report.layers} == {quantized}
+
+
+def test_a_layer_whose_answer_is_not_used_is_left_alone():
+    from exporters.quantize import quantize
+
+    report = quantize(load("llava-1.5-7b"), ExportConfig(qlinear_encoder="8w"))
+    assert {layer.name.split("layers.")[1][0] for layer in report.skipped} == {"2"}
+    assert {layer.reason for layer in report.skipped} == {"its answer is not used"}
 
 
 def test_a_model_of_one_stack_has_no_encoder_to_quantize():

@@ -48,13 +48,10 @@ def test_a_prompt_is_expanded_as_the_processor_of_transformers_does(name, marker
     checkpoint = resolve(model)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     kind = {"llava-1.5-7b": "Llava", "gemma3-4b": "Gemma3", "smolvlm-256m": "Idefics3"}[name]
-    if kind == "Gemma3":
-        tokenizer.boi_token, tokenizer.eoi_token, tokenizer.image_token = (
-            "<start_of_image>",
-            "<end_of_image>",
-            "<image_soft_token>",
-        )
-        tokenizer.image_token_id = tokenizer.convert_tokens_to_ids("<image_soft_token>")
+    if kind == "Gemma3":  # its tokenizer class names them
+        for role, token in (("boi", "<start_of_image>"), ("eoi", "<end_of_image>"), ("image", "<image_soft_token>")):
+            setattr(tokenizer, f"{role}_token", token)
+            setattr(tokenizer, f"{role}_token_id", tokenizer.convert_tokens_to_ids(token))
     processor = getattr(transformers, f"{kind}Processor")(load_processor(checkpoint), tokenizer, **options)
     picture = images.draw("red circle", 32)
     theirs = processor(images=[[picture]] if kind == "Idefics3" else picture, text=f"Look: {marker} Well?")["input_ids"][0]
