@@ -116,8 +116,15 @@ class Program:
         absent = [name for name in self.entry_points if name not in self.methods]
         if absent:
             raise SessionError(f"{self.path} has no method {absent[0]!r}; it has {', '.join(sorted(self.methods))}.")
+        # The methods of one program share their memory in Python (executorch 1.4.1): a call of an encoder leaves its numbers in
+        # the decoder's KV cache, and a masked slot that holds no number makes the answer none. Each is opened by itself.
+        self._programs: dict[str, Any] = dict.fromkeys(self.entry_points[:1], self._program)
+        for name in self.entry_points[1:]:
+            self._programs[name] = self._guard(
+                "open", lambda: Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
+            )
         self._loaded: dict[str, Any] = {
-            name: self._guard("load", lambda name=name: self._program.load_method(name)) for name in self.entry_points
+            name: self._guard("load", lambda name=name: self._programs[name].load_method(name)) for name in self.entry_points
         }
         self.load_seconds = time.perf_counter() - began
 
