@@ -128,10 +128,10 @@ def transcribe(
 
     program = program_of(where)
     read = read_wav(sound)
-    extractor, coder = _companions(processor or program.parent)
     methods = methods_of(program)
     if "get_sampling_rate" not in methods:
         raise SessionError(f"{program} does not listen: 'zoo generate', 'zoo classify' or 'zoo fill-mask' may run it.")
+    extractor, coder = _companions(processor or program.parent)
     session = (ExecuTorchSeq2Seq if "text_decoder" in methods else ExecuTorchInference)(program, threads=threads)
     rate = int(session.constant("get_sampling_rate"))
     notes = [f"{read.channels} channels mixed into one"] if read.channels > 1 else []

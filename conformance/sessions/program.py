@@ -106,17 +106,14 @@ class Program:
         self._stderr = CapturedStderr()
         with self._stderr:
             set_threads(threads)
-        from executorch.runtime import Runtime, Verification
-
         began = time.perf_counter()
-        self._program: Any = self._guard(
-            "open", lambda: Runtime.get().load_program(self.path, verification=Verification.InternalConsistency)
-        )
+        self._program: Any = self._open()
         self.methods: frozenset[str] = frozenset(self._program.method_names)
         absent = [name for name in self.entry_points if name not in self.methods]
         if absent:
             raise SessionError(f"{self.path} has no method {absent[0]!r}; it has {', '.join(sorted(self.methods))}.")
         self._loaded: dict[str, Any] = {}
+        self._others: list[Any] = []
         for name in self.entry_points:
             self.load(name)
         self.load_seconds = time.perf_counter() - began
@@ -127,7 +124,18 @@ class Program:
         Raises:
             SessionError: the runtime refuses it.
         """
-        self._loaded[method] = self._guard("load", lambda: self._program.load_method(method))
+        program = self._program
+        if self._loaded:
+            # The methods of one program share their memory in Python (executorch 1.4.1): a call of an encoder leaves its numbers
+            # in the decoder's KV cache, and a masked slot that holds no number makes the answer none. Each is opened by itself.
+            program = self._open()
+            self._others.append(program)
+        self._loaded[method] = self._guard("load", lambda: program.load_method(method))
+
+    def _open(self) -> Any:
+        from executorch.runtime import Runtime, Verification
+
+        return self._guard("open", lambda: Runtime.get().load_program(self.path, verification=Verification.InternalConsistency))
 
     def constant(self, name: str, default: Any = None) -> Any:
         """The value of a constant method; a list if it has several.

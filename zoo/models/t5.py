@@ -40,7 +40,7 @@ FLAN_T5_SMALL = register(
             d_ff=128,
             num_layers=2,
             num_decoder_layers=3,
-            num_heads=3,
+            num_heads=4,
             feed_forward_proj="gated-gelu",
             tie_word_embeddings=False,
         ),
