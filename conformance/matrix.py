@@ -24,15 +24,30 @@ TIERS: Mapping[str, str] = MappingProxyType(
 )
 """The tiers; each holds the ones before it."""
 DECODER, ENCODER, VISION = "CausalLMExportableModule", "MaskedLMExportableModule", "VisionEncoderExportableModule"
-SMOKE: Mapping[str, tuple[str, ...]] = MappingProxyType(dict.fromkeys((DECODER, ENCODER, VISION), ("xnnpack-fp32",)))
+DETECTOR = "ObjectDetectionExportableModule"
+SMOKE: Mapping[str, tuple[str, ...]] = MappingProxyType(dict.fromkeys((DECODER, ENCODER, VISION, DETECTOR), ("xnnpack-fp32",)))
 CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         DECODER: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp32-sdpa-kv", "xnnpack-fp32-sdpa-kv-8da4w-emb8w"),
         ENCODER: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da4w-emb8w"),
         VISION: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da8w"),
+        DETECTOR: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da8w"),
     }
 )
 """By wrapper the configurations that every model is run under in ``default``, in the order of the matrix's columns."""
+_IMAGES = (
+    "xnnpack-bf16",
+    "xnnpack-fp32-8da4w",
+    "portable-fp16",
+    "xnnpack-fp32-8w",
+    "xnnpack-fp32-8da4w-pc",
+    "portable-bf16",
+    "xnnpack-fp32-4w",
+    "portable-fp32-8w",
+    "xnnpack-fp32-8da4w-g64",
+    "xnnpack-fp16-8da8w",
+    "xnnpack-fp32-8da4w+8da8w-g128",
+)
 POOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         DECODER: ROWS,
@@ -49,19 +64,8 @@ POOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "portable-bf16-static",
             "xnnpack-fp32-8w",
         ),
-        VISION: (
-            "xnnpack-bf16",
-            "xnnpack-fp32-8da4w",
-            "portable-fp16",
-            "xnnpack-fp32-8w",
-            "xnnpack-fp32-8da4w-pc",
-            "portable-bf16",
-            "xnnpack-fp32-4w",
-            "portable-fp32-8w",
-            "xnnpack-fp32-8da4w-g64",
-            "xnnpack-fp16-8da8w",
-            "xnnpack-fp32-8da4w+8da8w-g128",
-        ),
+        VISION: _IMAGES,
+        DETECTOR: _IMAGES,
     }
 )
 """By wrapper the configurations of which a model takes a share in ``default``."""
@@ -84,6 +88,7 @@ NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         ENCODER: POOL[ENCODER],
         VISION: POOL[VISION],
+        DETECTOR: POOL[DETECTOR],
     }
 )
 """By wrapper what ``nightly`` runs beyond ``default`` for every model."""

@@ -36,9 +36,10 @@ class ModelConformance:
         """The program has the methods, the metadata and the operators that were asked for."""
         require(record, "contract")
 
-    @pytest.mark.tasks("text-generation", "fill-mask", "image-classification")
+    @pytest.mark.tasks("text-generation", "fill-mask", "image-classification", "object-detection")
     def test_logits(self, record: Record) -> None:
-        """The logits are those of eager PyTorch: teacher-forced ones, those of masked tokens, those of classes."""
+        """The logits are those of eager PyTorch: teacher-forced ones, those of masked tokens, those of classes, of every query
+        of a detector."""
         require(record, "logits")
 
     @pytest.mark.tasks("text-generation", "fill-mask")
@@ -50,6 +51,11 @@ class ModelConformance:
     def test_classes(self, record: Record) -> None:
         """Every image has the class that eager PyTorch sees in it, and it is the right one."""
         require(record, "classes")
+
+    @pytest.mark.tasks("object-detection")
+    def test_boxes(self, record: Record) -> None:
+        """Every image has the objects that eager PyTorch finds in it, of the same labels in the same places, and the right ones."""
+        require(record, "boxes")
 
     @pytest.mark.tasks("feature-extraction")
     def test_hidden_states(self, record: Record) -> None:
@@ -66,7 +72,7 @@ class ModelConformance:
         """However a sequence is fed, the logits are the same; one token too many is refused."""
         require(record, "cache_state")
 
-    @pytest.mark.wrappers("MaskedLMExportableModule", "VisionEncoderExportableModule")
+    @pytest.mark.wrappers("MaskedLMExportableModule", "VisionEncoderExportableModule", "ObjectDetectionExportableModule")
     def test_shapes(self, record: Record) -> None:
         """Texts of every length, padded or not, are answered as eager PyTorch does; what is too large is refused, and no call
         changes the next one."""

@@ -77,6 +77,7 @@ AUTO_CLASSES = {
     "fill-mask": "AutoModelForMaskedLM",
     "feature-extraction": "AutoModel",
     "image-classification": "AutoModelForImageClassification",
+    "object-detection": "AutoModelForObjectDetection",
 }
 """transformers' class for each task."""
 
@@ -241,6 +242,7 @@ def trace(model: Any, task: str, config: ExportConfig) -> Traced:
     """Wrap a model, quantized as the configuration asks, and run ``torch.export`` on each method."""
     import torch
 
+    from exporters.folding import fold_constants
     from exporters.wrappers import wrap
 
     wrapper = wrap(model, task, config)
@@ -248,6 +250,7 @@ def trace(model: Any, task: str, config: ExportConfig) -> Traced:
         name: torch.export.export(method.module, method.example_inputs, dynamic_shapes=method.dynamic_shapes, strict=False)
         for name, method in wrapper.methods().items()
     }
+    programs |= {name: fold_constants(programs[name]) for name, method in wrapper.methods().items() if method.fold}
     return Traced(
         programs, dict(wrapper.constant_methods()), type(wrapper).__name__, wrapper.max_seq_len, wrapper.cache_report()
     )

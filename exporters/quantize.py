@@ -13,7 +13,7 @@ from exporters.components import encoders
 from exporters.config import PER_CHANNEL, QEMBEDDING, QLINEAR, ExportConfig, Scheme
 from exporters.errors import ExportError, NotApplicableError
 from exporters.spelling import spell_out_linear_layers
-from exporters.wrappers.vision import image_size
+from exporters.wrappers.vision import image_size, one_image
 
 _INT4: Any = getattr(torch, "int4")  # noqa: B009 - torch 2.13.0 has it, its type stubs do not
 
@@ -221,7 +221,7 @@ def _uncalled(model: Any, linears: Mapping[str, nn.Module], config: ExportConfig
 def _example(model: Any, config: ExportConfig) -> torch.Tensor:
     """Some input of the model."""
     if model.main_input_name == "pixel_values":
-        return torch.zeros(1, model.config.num_channels, *image_size(model, config), dtype=model.dtype)
+        return one_image(model, *image_size(model, config))
     return torch.zeros(1, 2, dtype=torch.long)
 
 

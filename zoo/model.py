@@ -13,12 +13,13 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fill-mask": ("MaskedLMExportableModule",),
         "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
         "image-classification": ("VisionEncoderExportableModule",),
+        "object-detection": ("ObjectDetectionExportableModule",),
     }
 )
 """The tasks the suite can run, as the Hub names them, with the wrappers that models of each may have."""
 
 
-IMAGE_TASKS = ("image-classification",)
+IMAGE_TASKS = ("image-classification", "object-detection")
 """The tasks whose models look at images."""
 
 TRAITS: Mapping[str, str] = MappingProxyType(

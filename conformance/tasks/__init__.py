@@ -15,6 +15,7 @@ Runner = Callable[[Model, CellRequest, Trail, Record], None]
 def runner(model: Model) -> Runner:
     """The function that runs the cells of ``model``."""
     from conformance.tasks import decoder, feature_extraction, fill_mask, image_classification, one_pass, text_generation
+    from conformance.tasks import object_detection
 
     if model.task == "feature-extraction" and model.wrapper == "MaskedLMExportableModule":
         return one_pass.runner(feature_extraction.ENCODER)
@@ -23,4 +24,5 @@ def runner(model: Model) -> Runner:
         "feature-extraction": decoder.runner(feature_extraction.TASK),
         "fill-mask": one_pass.runner(fill_mask.TASK),
         "image-classification": one_pass.runner(image_classification.TASK),
+        "object-detection": one_pass.runner(object_detection.TASK),
     }[model.task]

@@ -15,6 +15,7 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fill-mask": ("MaskedLMExportableModule",),
         "feature-extraction": ("CausalLMExportableModule", "MaskedLMExportableModule"),
         "image-classification": ("VisionEncoderExportableModule",),
+        "object-detection": ("ObjectDetectionExportableModule",),
     }
 )
 """The wrappers of each task; where there are several, the architecture decides (``wrap``)."""
@@ -29,6 +30,8 @@ class ExportableMethod:
     example_inputs: tuple[Any, ...]
     dynamic_shapes: Any
     """As ``torch.export.export`` takes it; ``None`` for static shapes."""
+    fold: bool = False
+    """Whether what does not depend on the inputs is computed while exporting (``exporters.folding``)."""
 
 
 class Wrapper(Protocol):
@@ -61,12 +64,15 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
     from exporters.errors import unknown_option
     from exporters.wrappers.causal_lm import CausalLMExportableModule
     from exporters.wrappers.masked_lm import MaskedLMExportableModule
+    from exporters.wrappers.object_detection import ObjectDetectionExportableModule
     from exporters.wrappers.vision import VisionEncoderExportableModule
 
     if task not in TASKS:
         raise unknown_option("task", task, TASKS)
     if task == "image-classification":
         return VisionEncoderExportableModule(model, config)
+    if task == "object-detection":
+        return ObjectDetectionExportableModule(model, config)
     if task == "fill-mask" or (task == "feature-extraction" and reads_both_ways(model)):
         return MaskedLMExportableModule(model, config)
     return CausalLMExportableModule(model, config)

@@ -16,6 +16,7 @@ KINDS: Mapping[str, str] = {
     "fill-mask": "masked",
     "feature-extraction": "embedding",
     "image-classification": "classifier",
+    "object-detection": "detector",
 }
 """The module of this package that builds the twins of each task."""
 

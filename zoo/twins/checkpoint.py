@@ -61,7 +61,7 @@ def toy_dimensions(model: Model) -> dict[str, Any]:
     default = CONFIG_MAPPING[model_type]()
     named = {default.attribute_map.get(name, name) for name in model.twin.config}
     known = {*default.to_dict(), *default.attribute_map}
-    toy = {
+    toy: dict[str, Any] = {
         name: value
         for name, value in TOY.items()
         if name in known
@@ -71,7 +71,8 @@ def toy_dimensions(model: Model) -> dict[str, Any]:
         and not (model.twin.image_size is not None and name in default.attribute_map)
     }
     if model.twin.image_size is not None and hasattr(default, "image_size"):
-        toy["image_size"] = model.twin.image_size
+        side = model.twin.image_size
+        toy["image_size"] = [side, side] if isinstance(default.image_size, (list, tuple)) else side
     return toy | dict(model.twin.config)
 
 
@@ -85,6 +86,7 @@ def network_of(model: Model, configuration: Any) -> Any:
         "fill-mask": transformers.AutoModelForMaskedLM,
         "feature-extraction": transformers.AutoModel,
         "image-classification": transformers.AutoModelForImageClassification,
+        "object-detection": transformers.AutoModelForObjectDetection,
     }[model.task]
     return auto.from_config(configuration, attn_implementation="eager", dtype=torch.float32)
 
@@ -144,7 +146,9 @@ def image_processor(model: Model, *, full: bool) -> Any:
         size = model.twin.image_size
         own = getattr(transformers, found["pil"])(**values)
         square = {"height": size, "width": size}
-        values["size"] = {"shortest_edge": size} if "shortest_edge" in own.size else square
+        # Beside a longest edge, as detectors have it, the size would depend on the picture, and a program has one size.
+        edge = "shortest_edge" in own.size and "longest_edge" not in own.size
+        values["size"] = {"shortest_edge": size} if edge else square
         if own.crop_size is not None:
             values["crop_size"] = square
     return getattr(transformers, found["pil"])(**values)
