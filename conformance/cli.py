@@ -558,6 +558,7 @@ def report(
 @app.command()
 def new(
     family: Annotated[str, typer.Argument(help="Name of the family and of its two files, such as olmo2.")],
+    task: Annotated[str, typer.Option(help="What its models do, as the Hub names it.")] = "text-generation",
     model_type: Annotated[
         str | None, typer.Option("--model-type", help="transformers' model_type (default: the family's name).")
     ] = None,
@@ -568,7 +569,7 @@ def new(
     """Write the registry row and the test file of a new family, ready to run."""
     from conformance.scaffold import new_family
 
-    files = new_family(root, family, model_type=model_type, name=name, hub_id=hub_id)
+    files = new_family(root, family, task=task, model_type=model_type, name=name, hub_id=hub_id)
     for path in files:
         out.print(Text(f"wrote {path}"))
     out.print(Text(f"run it: pytest -k {family}   or   zoo run {family}"))

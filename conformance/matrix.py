@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from conformance.pairwise import ROWS, SHARES
-from exporters.config import ExportConfig
+from exporters.config import QLINEAR, ExportConfig
 from exporters.errors import ExportError
 from zoo.errors import unknown
 from zoo.model import TRAITS, Model
@@ -110,6 +110,12 @@ class Rule:
     """What follows from the trait."""
 
 
+def _needs_multiples_of(config: ExportConfig) -> int:
+    """What the input features of every linear layer must be multiples of; 1 where a layer may have any."""
+    grouped = config.qlinear is not None and QLINEAR[config.qlinear].fallback is None and config.group_size
+    return grouped or 1
+
+
 RULES: tuple[Rule, ...] = (
     Rule("own_attention", lambda config: config.use_custom_sdpa, "custom SDPA cannot take its place"),
     Rule("soft_capping", lambda config: config.use_custom_sdpa, "llama::custom_sdpa would drop the cap"),
@@ -120,6 +126,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("recurrent", lambda config: config.dynamic_shapes, "it takes one token a call (-static)"),
     Rule("all_sliding", lambda config: config.use_attention_sink is not None, "no layer is left for an attention sink"),
+    Rule("widths_of_32", lambda config: _needs_multiples_of(config) > 32, "groups of more than 32 do not divide them"),
+    Rule("widths_of_16", lambda config: _needs_multiples_of(config) > 16, "groups of more than 16 do not divide them"),
     Rule("untied", lambda config: config.use_shared_embedding, "there is nothing to share"),
 )
 """The rules; a test holds each of them against what the exporter says of every model."""

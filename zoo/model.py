@@ -30,6 +30,8 @@ TRAITS: Mapping[str, str] = MappingProxyType(
         "recurrent": "a pass over several tokens starts its recurrence from nothing",
         "all_sliding": "every attention layer has a sliding window",
         "untied": "its embedding is not tied to its output layer",
+        "widths_of_32": "the input features of its linear layers are multiples of 32, and not all of 64",
+        "widths_of_16": "the input features of its linear layers are multiples of 16, and not all of 32",
     }
 )
 """What of an architecture decides which configurations apply to it."""

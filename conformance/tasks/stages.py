@@ -65,13 +65,16 @@ def exported(
 
 
 def weight_bytes(model: Any, config: ExportConfig) -> int | None:
-    """Bytes of the linear, expert and embedding weights in the configuration's dtype, a tied weight counted once; ``None`` of a
-    model that consists mostly of convolutions, whose size says nothing of its linear layers."""
+    """Bytes that the weights of linear layers, experts, embeddings and convolutions have in a program that is not quantized, a
+    tied weight counted once; ``None`` of a model that consists mostly of convolutions, whose size says nothing of its linear
+    layers."""
     weights = {id(parameter): parameter for parameter in model.parameters()}.values()
     linear = sum(parameter.numel() for parameter in weights if parameter.dim() in (2, 3))
     convolutions = sum(parameter.numel() for parameter in weights if parameter.dim() == 4)
     size: int = torch_dtype(config.dtype).itemsize
-    return None if convolutions > linear else size * linear
+    # XNNPACK's delegate stores the weights of convolutions in fp32, also for fp16 (executorch 1.4.1).
+    stored = 4 if config.recipe == "xnnpack" and config.dtype == "fp16" else size
+    return None if convolutions > linear else size * linear + stored * convolutions
 
 
 def call_off(record: Record, why: str | None) -> None:

@@ -343,6 +343,14 @@ def test_new_writes_a_family_and_says_how_to_run_it(zoo, tmp_path, monkeypatch):
     assert "pytest -k olmo2" in done.out
 
 
+def test_new_writes_a_row_of_the_task_that_is_named(zoo, tmp_path):
+    for name in ("zoo/models", "tests/models"):
+        (tmp_path / name).mkdir(parents=True)
+    assert zoo("new", "electra", "--task", "fill-mask").code == 0
+    assert 'task="fill-mask"' in (tmp_path / "zoo/models/electra.py").read_text(encoding="utf-8")
+    assert "'bert' is no image classifier" in zoo("new", "bert", "--task", "image-classification").err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("new", "Olmo2"), ("new", "olmo2"), ("new", "olmo2", "--root", "elsewhere")],

@@ -13,7 +13,7 @@ CVT_13 = register(
         hub_id="microsoft/cvt-13",
         revision=None,  # unpinned: none was found
         prompts=("red circle", "green square", "blue triangle", "yellow cross", "white stripes", "blue circle"),
-        twin=Twin("cvt", image_size=64, embed_dim=(32, 32, 64), num_heads=(1, 2, 4), depth=(1, 2, 3)),
+        twin=Twin("cvt", image_size=64, embed_dim=(64, 64, 128), num_heads=(1, 2, 4), depth=(1, 2, 3)),
         # Dimensions: CvtConfig's defaults are this checkpoint's; preprocessing: a public transcription of its configuration.
         full=dict(num_labels=1000),
         processor=dict(

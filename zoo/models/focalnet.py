@@ -10,6 +10,7 @@ FOCALNET_TINY = register(
         task="image-classification",
         wrapper="VisionEncoderExportableModule",
         methods=("forward",),
+        traits=("widths_of_32",),
         hub_id="microsoft/focalnet-tiny",
         revision=None,  # unpinned: none was found
         prompts=("red circle", "green square", "blue triangle", "yellow cross", "white stripes", "blue circle"),

@@ -10,6 +10,7 @@ MOBILEVIT_XXS = register(
         task="image-classification",
         wrapper="VisionEncoderExportableModule",
         methods=("forward",),
+        traits=("widths_of_16",),
         hub_id="apple/mobilevit-xx-small",
         revision=None,  # unpinned: none was found
         prompts=("red circle", "green square", "blue triangle", "yellow cross", "white stripes", "blue circle"),

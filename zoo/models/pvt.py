@@ -16,7 +16,7 @@ PVT_TINY = register(
         twin=Twin(
             "pvt",
             image_size=64,
-            hidden_sizes=(32, 32, 64, 64),
+            hidden_sizes=(64, 64, 64, 128),
             num_attention_heads=(1, 2, 2, 4),
             depths=(1, 1, 1, 1),
             mlp_ratios=(2, 2, 2, 2),

@@ -10,6 +10,7 @@ SWIN_TINY = register(
         task="image-classification",
         wrapper="VisionEncoderExportableModule",
         methods=("forward",),
+        traits=("widths_of_32",),
         hub_id="microsoft/swin-tiny-patch4-window7-224",
         revision=None,  # unpinned: none was found
         prompts=("red circle", "green square", "blue triangle", "yellow cross", "white stripes", "blue circle"),

@@ -19,6 +19,7 @@ from zoo.models.smollm2 import SMOLLM2_135M
 IDS = CORE[matrix.DECODER]
 MODELS = tuple(registry.models().values())
 DECODERS = tuple(model for model in MODELS if model.wrapper == matrix.DECODER)
+ONE_PASS = tuple(model for model in MODELS if model.wrapper in (matrix.ENCODER, matrix.VISION))
 COMBINED = tuple(
     dict.fromkeys(
         configuration
@@ -54,6 +55,13 @@ def test_every_option_is_run_with_every_model_in_nightly(model):
         return {value for name in ids if Cell(model, name).inapplicable is None for value in matrix.parts(name).items()}
 
     assert values(COMBINED) - values(matrix.configurations(model)) == set()
+
+
+@pytest.mark.parametrize("wrapper", matrix.POOL)
+def test_the_shares_of_a_wrappers_models_hold_the_whole_pool(wrapper):
+    models = tuple(model for model in MODELS if model.wrapper == wrapper)
+    run = {cell.configuration for cell in matrix.cells(models) if cell.inapplicable is None}
+    assert set(matrix.POOL[wrapper]) - run == set()
 
 
 def test_an_id_and_its_parts_are_one():
@@ -97,6 +105,27 @@ def test_what_does_not_apply_is_what_the_exporter_refuses(model):
         try:
             session = ModuleSession(CausalLMExportableModule(load_model(checkpoint, task=model.task), config))
             session.forward(torch.tensor([[3, 4, 5]]), 0)
+            refused = None
+        except NotApplicableError as error:
+            refused = str(error)
+        assert (refused is None) == (Cell(model, name).inapplicable is None), (name, refused)
+
+
+@pytest.mark.parametrize("model", ONE_PASS, ids=lambda model: model.name)
+def test_what_does_not_apply_to_a_model_of_one_pass_is_what_the_exporter_refuses(model):
+    """All configurations of the model: it is quantized and wrapped, and not lowered."""
+    from exporters.pipeline import load_model
+    from exporters.quantize import quantize
+    from exporters.wrappers import wrap
+    from zoo.checkpoints import resolve
+
+    checkpoint = resolve(model)
+    for name in matrix.configurations(model):
+        config = ExportConfig.from_id(name)
+        network = load_model(checkpoint, task=model.task, dtype=config.dtype)
+        try:
+            quantize(network, config)
+            wrap(network, model.task, config)
             refused = None
         except NotApplicableError as error:
             refused = str(error)

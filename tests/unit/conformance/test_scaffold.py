@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from conformance import matrix, scaffold
 from conformance.errors import ConformanceError
 from conformance.scaffold import new_family
 from zoo import registry
 from zoo.errors import ZooError
+from zoo.model import TASKS
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,8 +32,8 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def new(root, family, *, model_type=None, name=None, hub_id=None):
-    return new_family(root, family, model_type=model_type, name=name, hub_id=hub_id)
+def new(root, family, *, task="text-generation", model_type=None, name=None, hub_id=None):
+    return new_family(root, family, task=task, model_type=model_type, name=name, hub_id=hub_id)
 
 
 def files(root):
@@ -48,10 +50,23 @@ VARIANTS = [
     {"family": "olmo2"},
     {"family": "tiny_llama", "model_type": "llama", "hub_id": "TinyLlama/TinyLlama-1.1B", "name": "tinyllama-1.1b"},
     {"family": "phi3", "name": "3-phi_mini"},
+    {"family": "electra", "task": "fill-mask"},
+    {"family": "mpnet", "task": "feature-extraction"},
+    {"family": "gte", "task": "feature-extraction", "model_type": "qwen2", "name": "gte-qwen2"},
+    {"family": "beit", "task": "image-classification", "hub_id": "microsoft/beit-base-patch16-224"},
 ]
+NAMES = (
+    "as it is",
+    "all options",
+    "odd name",
+    "masked language model",
+    "encoder of features",
+    "decoder of features",
+    "image classifier",
+)
 
 
-@pytest.mark.parametrize("options", VARIANTS, ids=("as it is", "all options", "odd name"))
+@pytest.mark.parametrize("options", VARIANTS, ids=NAMES)
 def test_the_files_pass_ruff_in_a_project_like_this_one(checkout, options):
     pytest.importorskip("ruff")
     shutil.copy(ROOT / "pyproject.toml", checkout)
@@ -65,7 +80,7 @@ def test_the_files_pass_ruff_in_a_project_like_this_one(checkout, options):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("options", VARIANTS, ids=("as it is", "all options", "odd name"))
+@pytest.mark.parametrize("options", VARIANTS, ids=NAMES)
 def test_the_row_says_what_was_asked_for_and_registers(checkout, monkeypatch, options):
     monkeypatch.setattr(registry, "_ROWS", dict(registry.models()))
     source = new(checkout, **options)[0].read_text(encoding="utf-8")
@@ -77,9 +92,12 @@ def test_the_row_says_what_was_asked_for_and_registers(checkout, monkeypatch, op
     assert row.hub_id == options.get("hub_id")
     assert row.twin.model_type == options.get("model_type", options["family"])
     assert registry.get(row.name) is row
+    assert row.task == options.get("task", "text-generation")
+    assert row.wrapper in TASKS[row.task]
+    assert len(row.prompts) > 1
 
 
-@pytest.mark.parametrize("options", VARIANTS, ids=("as it is", "all options", "odd name"))
+@pytest.mark.parametrize("options", VARIANTS, ids=NAMES)
 def test_the_test_file_imports_the_name_that_the_model_file_defines(checkout, options):
     model, test = (ast.parse(path.read_text(encoding="utf-8")) for path in new(checkout, **options))
     defined = {node.targets[0].id for node in model.body if isinstance(node, ast.Assign)}
@@ -127,6 +145,50 @@ def test_an_unknown_model_type_is_refused_with_the_nearest_ones(checkout, model_
         new(checkout, "mine", model_type=model_type)
     assert near in str(caught.value)
     assert "--model-type" in str(caught.value)
+    assert files(checkout) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "model_type", "wrapper"),
+    [
+        ("fill-mask", "bert", matrix.ENCODER),
+        ("feature-extraction", "bert", matrix.ENCODER),
+        ("feature-extraction", "qwen3", matrix.DECODER),
+        ("image-classification", "resnet", matrix.VISION),
+    ],
+)
+def test_the_wrapper_is_the_one_that_the_model_type_needs(checkout, task, model_type, wrapper):
+    source = new(checkout, "mine", task=task, model_type=model_type)[0].read_text(encoding="utf-8")
+    assert f'wrapper="{wrapper}"' in source
+
+
+@pytest.mark.parametrize(
+    ("task", "model_type", "told"),
+    [
+        ("text-generation", "vit", "'vit' is no causal language model, and 'text-generation' needs one"),
+        ("fill-mask", "llama", "'llama' is no masked language model"),
+        ("fill-mask", "bart", "'bart' is an encoder and a decoder"),
+        ("feature-extraction", "resnet", "'resnet' is no encoder of text and no decoder of text"),
+        ("image-classification", "bert", "'bert' is no image classifier"),
+        ("image-classification", "dinov2_with_registers", "no image processor of it for PIL images"),
+    ],
+)
+def test_a_model_type_that_the_task_cannot_take_is_refused(checkout, task, model_type, told):
+    with pytest.raises(ConformanceError) as caught:
+        new(checkout, "mine", task=task, model_type=model_type)
+    assert told in str(caught.value)
+    assert files(checkout) == []
+
+
+def test_a_task_that_does_not_exist_is_named(checkout):
+    with pytest.raises(ZooError, match=r"unknown task 'fill-masks'.*'fill-mask'"):
+        new(checkout, "bert", task="fill-masks")
+
+
+def test_a_task_whose_rows_are_written_by_hand_names_a_pattern(checkout, monkeypatch):
+    monkeypatch.setattr(scaffold, "FORMS", {"fill-mask": scaffold.FORMS["fill-mask"]})
+    with pytest.raises(ConformanceError, match=r"'text-generation' has to be written by hand.*zoo/models/gemma3.py"):
+        new(checkout, "olmo2")
     assert files(checkout) == []
 
 

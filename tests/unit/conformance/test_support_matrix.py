@@ -128,11 +128,17 @@ def test_the_other_configurations_of_a_model_are_counted_by_status(records, make
     assert table(render_matrix(records))[name, "Others"] == f"{len(others)} never run"
 
 
-def test_each_task_has_a_table_of_its_own(records):
+def test_each_task_has_a_table_of_its_own_and_each_wrapper_of_a_task(records):
     text = render_matrix(records)
+    headings = {}
     for model in registry.models().values():
         before = text[: text.index(f"| **{model.name}** |")]
-        assert before.rsplit("### ", 1)[1].split("\n")[0] == model.task
+        headings.setdefault((model.task, model.wrapper), set()).add(before.rsplit("### ", 1)[1].split("\n")[0])
+    assert {len(found) for found in headings.values()} == {1}
+    titles = {key: next(iter(found)) for key, found in headings.items()}
+    assert len(set(titles.values())) == len(titles)
+    for (task, _), title in titles.items():
+        assert title.split(" (")[0] == task
 
 
 @pytest.mark.parametrize("status", [status for status in SYMBOLS if status != "pass"])

@@ -31,7 +31,7 @@ XNNPACK = ExportConfig.from_id("xnnpack-fp32")
 def traced_module(module, *inputs, dynamic_shapes=None):
     with torch.no_grad():
         program = torch.export.export(module.eval(), inputs, dynamic_shapes=dynamic_shapes, strict=False)
-    return Traced({"forward": program}, {}, 0, [])
+    return Traced({"forward": program}, {}, "", 0, [])
 
 
 def representatives():

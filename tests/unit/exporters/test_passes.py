@@ -1,7 +1,9 @@
+import copy
+
 import pytest
 import torch
 
-from exporters.passes import bias_apart, equal_ranks, exact_tanh_gelu
+from exporters.passes import bias_apart, equal_ranks, exact_tanh_gelu, sums_in_fp32
 
 
 class Gelu(torch.nn.Module):
@@ -57,6 +59,35 @@ def test_a_layer_without_a_bias_and_one_that_a_delegate_takes_are_left():
     with_bias, without = (torch.nn.Linear(64, 8, bias=bias, dtype=torch.float16) for bias in (True, False))
     assert bias_apart(torch.export.export(without, (values,))) == 0
     assert bias_apart(torch.export.export(with_bias, (values,)), dtypes=(torch.bfloat16,)) == 0
+
+
+LAYERS = {
+    "convolution of a sequence": (torch.nn.Conv1d(8, 4, 3), (1, 8, 12)),
+    "convolution": (torch.nn.Conv2d(8, 4, 3, bias=False), (1, 8, 6, 6)),
+    "batch norm": (torch.nn.BatchNorm2d(8), (1, 8, 6, 6)),
+    "average pool": (torch.nn.AvgPool2d(2), (1, 8, 6, 6)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(("dtype", "changed"), [(torch.bfloat16, 1), (torch.float16, 1), (torch.float32, 0)])
+def test_what_adds_up_in_16_bits_is_computed_in_fp32(name, dtype, changed):
+    layer, shape = LAYERS[name]
+    layer = copy.deepcopy(layer).to(dtype).eval().requires_grad_(False)
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    program = torch.export.export(layer, (values,))
+    assert sums_in_fp32(program) == changed
+    found = program.module()(values)
+    assert found.dtype is dtype
+    torch.testing.assert_close(found, layer(values), atol=0.01, rtol=0.01)
+    assert sums_in_fp32(program) == 0
+    assert {value.dtype for value in program.state_dict.values() if value.is_floating_point()} <= {dtype}
+
+
+def test_sums_that_a_delegate_takes_are_left():
+    layer, shape = LAYERS["convolution"]
+    half = copy.deepcopy(layer).to(torch.float16).requires_grad_(False)
+    assert sums_in_fp32(torch.export.export(half, (torch.zeros(shape).half(),)), dtypes=(torch.bfloat16,)) == 0
 
 
 class Product(torch.nn.Module):

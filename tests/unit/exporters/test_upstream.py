@@ -1,18 +1,22 @@
 """Faults of the pinned stack (docs/upstream.md). A test that fails here means that a fault is mended, and that its
 workaround, if there is one, can go."""
 
+import copy
+
 import pytest
 import torch
 
 from exporters.passes import exact_tanh_gelu
 
 
-def run(module, example, *inputs, dynamic_shapes=None, partitioner=()):
+def run(module, example, *inputs, dynamic_shapes=None, partitioner=(), passes=()):
     """Export, lower and run a module: its first output for each input."""
     from executorch.exir import to_edge_transform_and_lower
     from executorch.runtime import Runtime
 
     program = torch.export.export(module, (example,), dynamic_shapes=dynamic_shapes)
+    for apply in passes:
+        apply(program)
     emitted = to_edge_transform_and_lower(program, partitioner=list(partitioner)).to_executorch()
     method = Runtime.get().load_program(emitted.buffer).load_method("forward")
     return [method.execute([value])[0] for value in inputs]
@@ -91,6 +95,35 @@ def test_portable_addmm_adds_up_in_16_bits(dtype, exact):
             return torch.nn.functional.linear(x, layer.weight) + layer.bias
 
     assert error(run(Apart(), values, values)[0]) < exact
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "times"),
+    [
+        (torch.nn.Conv2d(64, 32, 3), (1, 64, 6, 6), 5),
+        (torch.nn.AvgPool2d(8), (1, 64, 32, 32), 3),
+        (torch.nn.BatchNorm2d(64), (1, 64, 6, 6), 1.4),
+    ],
+    ids=("convolution", "average pool", "batch norm"),
+)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_portable_kernels_of_images_compute_in_16_bits(layer, shape, times, dtype):
+    from exporters.passes import sums_in_fp32
+
+    torch.manual_seed(0)
+    layer = copy.deepcopy(layer).eval().requires_grad_(False)
+    for value in layer.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.01, 0.1)
+    values = (torch.randn(shape) + 1).to(dtype)
+    layer = layer.to(dtype)
+    truth = copy.deepcopy(layer).double()(values.double())
+
+    def error(found):
+        return float((found.double() - truth).norm() / truth.norm())
+
+    assert error(run(layer, values, values)[0]) > times * error(layer(values))
+    assert error(run(layer, values, values, passes=(sums_in_fp32,))[0]) < 1.1 * error(layer(values))
 
 
 def quantized_linear(bits, *, bias):
