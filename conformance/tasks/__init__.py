@@ -14,8 +14,15 @@ Runner = Callable[[Model, CellRequest, Trail, Record], None]
 
 def runner(model: Model) -> Runner:
     """The function that runs the cells of ``model``."""
-    from conformance.tasks import decoder, feature_extraction, fill_mask, image_classification, one_pass, text_generation
-    from conformance.tasks import object_detection
+    from conformance.tasks import (
+        decoder,
+        feature_extraction,
+        fill_mask,
+        image_classification,
+        object_detection,
+        one_pass,
+        text_generation,
+    )
 
     if model.task == "feature-extraction" and model.wrapper == "MaskedLMExportableModule":
         return one_pass.runner(feature_extraction.ENCODER)

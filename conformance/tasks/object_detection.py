@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance.compare.boxes import align, compare_boxes, judge_boxes, right
+from conformance.compare.boxes import align, compare_boxes, judge_boxes, right, rounding
 from conformance.compare.contract import SCALAR_TYPES, MethodSignature, Signature
 from conformance.compare.degeneracy import vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
@@ -124,7 +124,10 @@ def _judge(judgement: Judgement, record: Record) -> None:
     threshold = THRESHOLD if judgement.trained else 0.0
     seen = [[target.read(answer, threshold=threshold) for target, answer in zip(targets, side, strict=True)]
             for side in (expected, found, judgement.fp32)]  # fmt: skip
-    comparisons = [compare_boxes(*each, threshold=threshold, tie=tie) for each in zip(seen[0], seen[1], strict=True)]
+    off = rounding(judgement.config.dtype)
+    comparisons = [
+        compare_boxes(*each, threshold=threshold, tie=tie, rounding=off) for each in zip(seen[0], seen[1], strict=True)
+    ]
     box_error = float((torch.cat(found)[:, -4:] - torch.cat(expected)[:, -4:]).abs().max())
     truth = [right(target.objects, each) for target, each in zip(targets, seen[1], strict=True) if target.objects is not None]
     record.checks["boxes"] = judge_boxes(

@@ -190,9 +190,7 @@ def generalized_iou(first: Tensor, second: Tensor, *, generalized: bool = True) 
     Returns:
         [n].
     """
-    low, high = (
-        torch.stack([each[:, :2] + sign * each[:, 2:] / 2 for each in (first, second)]) for sign in (-1, 1)
-    )
+    low, high = (torch.stack([each[:, :2] + sign * each[:, 2:] / 2 for each in (first, second)]) for sign in (-1, 1))
     shared = (high.amin(0) - low.amax(0)).clamp_min(0).prod(-1)
     union = first[:, 2:].prod(-1) + second[:, 2:].prod(-1) - shared
     overlap = shared / union.clamp_min(1e-9)
