@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,10 +25,6 @@ class Detections:
     """[n] int64."""
     boxes: Tensor
     """[n, 4]: left, top, right, bottom, in pixels or as shares of the image's sides."""
-
-
-Reader = Callable[["Tensor"], Detections]
-"""Reads the answer of an ``InferenceSession``."""
 
 
 def image_processor(place: Path) -> Any:

@@ -54,7 +54,8 @@ class ModelConformance:
 
     @pytest.mark.tasks("object-detection")
     def test_boxes(self, record: Record) -> None:
-        """Every image has the objects that eager PyTorch finds in it, of the same labels in the same places, and the right ones."""
+        """Every image has the objects that eager PyTorch finds in it, and the right ones, of the same labels in the same
+        places."""
         require(record, "boxes")
 
     @pytest.mark.tasks("feature-extraction")

@@ -1,9 +1,10 @@
 """Computes while exporting what does not depend on a program's inputs.
 
-A detector works out its padding mask, the positions of its features and the anchors of its boxes for the size of the image it is
-given; a program has one size, and there they are constants. Left in the graph they are dozens of small operators outside of the
-delegate, some of them without a kernel: of YOLOS's resampled positions executorch 1.4.1 makes an ``aten::clone`` to channels-last
-memory, which it then cannot emit ("Tensor has a memory_format that is unsupported in ExecuTorch: torch.channels_last").
+A detector works out its padding mask, the positions of its features and the anchors of its boxes for the size of the image it
+is given; a program has one size, and there they are constants. Left in the graph they are dozens of small operators outside of
+the delegate, some of them without a kernel: of YOLOS's resampled positions executorch 1.4.1 makes an ``aten::clone`` to
+channels-last memory, which it then cannot emit ("Tensor has a memory_format that is unsupported in ExecuTorch:
+torch.channels_last").
 """
 
 from __future__ import annotations

@@ -130,8 +130,8 @@ def boxes_in_fp32(program: Any, dtypes: Collection[torch.dtype] = (torch.float16
     """Compute the sigmoid that makes the four coordinates of a box in fp32, and round what it answers.
 
     XNNPACK's fp16 sigmoid is off by up to 7.5e-4, three times what rounding costs (executorch 1.4.1; docs/upstream.md). A box
-    that each layer of a decoder refines, as RT-DETR's does, goes through several: it overlaps with eager PyTorch's by 0.986, and
-    by 0.996 with this pass. Delete it when XNNPACK's sigmoid is exact.
+    that each layer of a decoder refines, as RT-DETR's does, goes through several: it overlaps with eager PyTorch's by 0.986,
+    and by 0.996 with this pass. Delete it when XNNPACK's sigmoid is exact.
 
     Args:
         program: An ``ExportedProgram``, changed in place.

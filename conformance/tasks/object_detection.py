@@ -1,9 +1,8 @@
-"""The task ``object-detection``: reference scenes, and the logits and boxes of all queries, and the objects they amount to, must
-be eager PyTorch's."""
+"""The task ``object-detection``: reference scenes, and the logits of all queries, and the objects that they find, must be eager
+PyTorch's."""
 
 from __future__ import annotations
 
-import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from conformance.compare.contract import SCALAR_TYPES, MethodSignature, Signatur
 from conformance.compare.degeneracy import vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tolerance import MAX_ABS_ERROR
-from conformance.detecting import THRESHOLD, Detections, Reader, image_processor, pixels, read
+from conformance.detecting import THRESHOLD, Detections, image_processor, pixels, read
 from conformance.record import Record
 from conformance.tasks.one_pass import Examples, Judgement, Task
 from conformance.trail import CellRequest
@@ -32,7 +31,8 @@ from zoo.model import Model
 class Target:
     """How the answer to an image is read, and what is there."""
 
-    read: Reader
+    processor: Any
+    """The checkpoint's image processor."""
     objects: Detections | None
     """``None`` where the model does not know such objects."""
     classes: int
@@ -56,10 +56,9 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
         ]
     else:
         shown = [(scenes.draw(scene, max(size)), None) for scene in scenes.references(model)]
-    reader = functools.partial(read, processor)
     return Examples(
         inputs=tuple({"pixel_values": pixels(processor, image, size)} for image, _ in shown),
-        targets=tuple(Target(reader, objects, eager.config.num_labels) for _, objects in shown),
+        targets=tuple(Target(processor, objects, eager.config.num_labels) for _, objects in shown),
         max_seq_len=None,
     )
 
@@ -99,8 +98,8 @@ def _signature(configuration: Any, artifact: Artifact) -> Signature:
 
 
 def logits_of(answers: tuple[Tensor, ...], classes: int) -> Tensor:
-    """The logits of all queries of all images: [n, classes + 1], the last of which says that nothing was found. For a model with
-    a sigmoid a class that is 0: a class with a logit above it is found.
+    """The logits of all queries of all images: [n, classes + 1], the last of which says that nothing was found. For a model
+    with a sigmoid a class that is 0: a class with a logit above it is found.
 
     Args:
         answers: Each [queries, columns + 4].
@@ -122,7 +121,7 @@ def _judge(judgement: Judgement, record: Record) -> None:
     # The score is a sigmoid or a softmax of the logits: its slope is a half at most.
     tie = (MAX_ABS_ERROR if judgement.tolerance.exact else comparison.max_abs_error) / 2
     threshold = THRESHOLD if judgement.trained else 0.0
-    seen = [[target.read(answer, threshold=threshold) for target, answer in zip(targets, side, strict=True)]
+    seen = [[read(target.processor, answer, threshold=threshold) for target, answer in zip(targets, side, strict=True)]
             for side in (expected, found, judgement.fp32)]  # fmt: skip
     off = rounding(judgement.config.dtype)
     comparisons = [

@@ -42,8 +42,8 @@ class ObjectDetectionExportableModule(nn.Module):
             pixel_values: [1, channels, height, width], as the checkpoint's image processor makes them.
 
         Returns:
-            [1, queries, classes] logits, of models without a sigmoid a class with one column more, which says that a query finds
-            nothing; and [1, queries, 4] boxes: centre x, centre y, width and height as shares of the image's sides.
+            [1, queries, classes] logits, of models without a sigmoid a class with one column more, which says that a query
+            finds nothing; and [1, queries, 4] boxes: centre x, centre y, width and height as shares of the image's sides.
         """
         output = self.model(pixel_values=pixel_values)
         return output.logits, output.pred_boxes

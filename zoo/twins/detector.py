@@ -95,17 +95,17 @@ def train_detector(model: Any, pixel_values: Tensor, targets: Sequence[Target], 
     calibrate_frozen(model, answers)
     if fit(model, loss, margin, good=GOOD_MARGIN) < MARGIN:
         raise ZooError(
-            f"the twin of {name!r} cannot find what lies in its images: after {training.MAX_STEPS} steps the smallest margin is "
-            f"{best[0]:.2f} with {MARGIN} needed, and the smallest overlap {best[1]:.2f} with {IOU} needed. Give its Twin(...) "
-            "more width or a larger image_size."
+            f"the twin of {name!r} cannot find what lies in its images: after {training.MAX_STEPS} steps the smallest margin "
+            f"is {best[0]:.2f}, and {MARGIN} is needed, and the smallest overlap {best[1]:.2f}, and {IOU} is needed. Give its "
+            "Twin(...) more width or a larger image_size."
         )
     return best
 
 
 def _predictions(output: Any) -> list[tuple[Tensor, Tensor]]:
-    """Logits and boxes of everything in a detector that is trained: its answer; where queries are chosen among the places of the
-    image, the scores and boxes they are chosen by; where a decoder refines its boxes, those of each layer. RT-DETR detaches one
-    from the other."""
+    """Logits and boxes of everything in a detector that is trained: its answer; where queries are chosen among the places of
+    the image, the scores and boxes they are chosen by; where a decoder refines its boxes, those of each layer. RT-DETR detaches
+    one from the other."""
     found = [(output.logits, output.pred_boxes)]
     if getattr(output, "enc_topk_logits", None) is not None:
         found.append((output.enc_topk_logits, output.enc_topk_bboxes))
