@@ -1,4 +1,5 @@
-"""What ``zoo generate``, ``zoo fill-mask``, ``zoo classify`` and ``zoo detect`` do: an exported program answers a user's text or image."""
+"""What ``zoo generate``, ``zoo fill-mask``, ``zoo classify`` and ``zoo detect`` do: an exported program answers a user's text
+or image."""
 
 from __future__ import annotations
 
