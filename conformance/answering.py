@@ -1,5 +1,5 @@
-"""What ``zoo generate``, ``zoo fill-mask`` and ``zoo classify`` do: an exported program answers a user's text or image.
-``conformance.listening`` has what hears sounds."""
+"""What ``zoo generate``, ``zoo fill-mask``, ``zoo classify`` and ``zoo detect`` do: an exported program answers a user's text
+or image. ``conformance.listening`` has what hears sounds, and ``conformance.showing`` what is asked about files."""
 
 from __future__ import annotations
 
@@ -179,28 +179,130 @@ def classify(where: Path, image: Path, *, processor: Path | None, best: int, thr
         SessionError: the program is missing, damaged or none that takes images.
         ConformanceError: the picture cannot be read, or there is no image processor.
     """
-    import json
-
     from conformance.sessions.executorch import ExecuTorchInference
-    from conformance.showing import read_image
 
     program = program_of(where)
     place = processor or program.parent
+    picture, prepare = _picture(image, place)
+    session = ExecuTorchInference(program, threads=threads)
+    if "get_num_queries" in session.methods:
+        raise SessionError(f"{program} finds objects in images: 'zoo detect' runs it.")
+    logits = session.infer({"pixel_values": prepare(picture, return_tensors="pt")["pixel_values"]})
+    labels = _labels(place)
+    return _likeliest(logits[0], best, lambda index: labels.get(str(index), f"class {index}"))
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object in a picture."""
+
+    label: str
+    score: float
+    """From 0 to 1."""
+    box: tuple[float, float, float, float]
+    """Left, top, right, bottom, in pixels of the picture."""
+
+
+def detect(
+    where: Path, image: Path, *, processor: Path | None, threshold: float, threads: int, save: Path | None
+) -> list[Found]:
+    """The objects in an image, the surest first.
+
+    Args:
+        where: A directory that ``zoo export`` wrote, or a ``.pte``.
+        image: A picture in any format that Pillow reads. It is stretched to the size that the program takes.
+        processor: Directory of the image processor and of config.json with the labels; ``None`` looks beside the program.
+        threshold: Score above which an object counts.
+        threads: Threads of the runtime.
+        save: Where to write the picture with the boxes drawn into it; its suffix names the format.
+
+    Raises:
+        SessionError: the program is missing, damaged or none that finds objects.
+        ConformanceError: the picture cannot be read or written, or there is no image processor.
+    """
+    from PIL import Image
+
+    from conformance.detecting import pixels, read
+    from conformance.sessions.executorch import ExecuTorchInference
+
+    program = program_of(where)
+    place = processor or program.parent
+    picture, prepare = _picture(image, place)
+    if save is not None and (save.suffix.lower() not in Image.registered_extensions() or not save.parent.is_dir()):
+        raise ConformanceError(f"--save {save}: give a file with a picture's suffix, such as .png, in a directory that exists.")
+    session = ExecuTorchInference(program, threads=threads)
+    if "get_num_queries" not in session.methods:
+        raise SessionError(f"{program} finds no objects: it has no get_num_queries, as programs of object-detection have.")
+    if not hasattr(prepare, "post_process_object_detection"):
+        raise ConformanceError(f"the image processor in {place} is none of a detector; give one with --processor.")
+    size = int(session.constant("get_image_height")), int(session.constant("get_image_width"))
+    answer = session.infer({"pixel_values": pixels(prepare, picture, size)})
+    seen = read(prepare, answer, threshold=threshold, size=(picture.height, picture.width))
+    labels = _labels(place)
+    found = [
+        Found(
+            labels.get(str(int(label)), f"class {int(label)}"),
+            float(score),
+            (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+        )
+        for score, label, box in zip(seen.scores, seen.labels, seen.boxes, strict=True)
+    ]
+    found.sort(key=lambda each: -each.score)
+    if save is not None:
+        try:
+            _drawn(picture, found).save(save)
+        except OSError as error:
+            raise ConformanceError(f"cannot write {save}: {error}.") from error
+    return found
+
+
+def _drawn(picture: Any, found: list[Found]) -> Any:
+    """A copy of a picture with a box, a label and a score for each object."""
+    from PIL import ImageDraw, ImageFont
+
+    drawn = picture.copy()
+    pen = ImageDraw.Draw(drawn)
+    shorter = min(picture.size)
+    width, font = max(1, shorter // 150), ImageFont.load_default(size=max(8, shorter // 25))
+    for each in reversed(found):  # the surest is on top
+        pen.rectangle(each.box, outline=BOX, width=width)
+        text = f"{each.label} {each.score:.0%}"
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        # Above the box, or where there is no room inside of it; never beyond the picture.
+        x = max(0.0, min(each.box[0], picture.width - (right - left)))
+        y = each.box[1] - bottom - width if each.box[1] - bottom - width >= 0 else max(0.0, each.box[1]) + width
+        pen.rectangle((x + left - 1, y + top - 1, x + right + 1, y + bottom + 1), fill=BOX)
+        pen.text((x, y), text, fill=(0, 0, 0), font=font)
+    return drawn
+
+
+BOX = (255, 0, 255)
+"""Colour of drawn boxes."""
+
+
+def _picture(image: Path, place: Path) -> tuple[Any, Any]:
+    """A picture in RGB, and the image processor in a directory."""
+    from conformance.detecting import image_processor
+    from conformance.showing import read_image
+
     if not (place / "preprocessor_config.json").is_file():
         raise ConformanceError(f"{place} has no preprocessor_config.json; give the checkpoint's directory with --processor.")
     picture = read_image(image)
-    from transformers import AutoImageProcessor
 
     try:
-        prepare: Any = AutoImageProcessor.from_pretrained(place, local_files_only=True, backend="pil")
+        return picture, image_processor(place)
     except Exception as error:
         raise ConformanceError(f"cannot read the image processor in {place}: {type(error).__name__}: {error}") from error
-    session = ExecuTorchInference(program, threads=threads)
-    logits = session.infer({"pixel_values": prepare(picture, return_tensors="pt")["pixel_values"]})
-    labels: dict[str, str] = {}
-    if (place / "config.json").is_file():
-        labels = json.loads((place / "config.json").read_text(encoding="utf-8")).get("id2label", {})
-    return _likeliest(logits[0], best, lambda index: labels.get(str(index), f"class {index}"))
+
+
+def _labels(place: Path) -> dict[str, str]:
+    """The names of a model's classes by number, from the configuration in a directory; nothing without one."""
+    import json
+
+    if not (place / "config.json").is_file():
+        return {}
+    labels: dict[str, str] = json.loads((place / "config.json").read_text(encoding="utf-8")).get("id2label", {})
+    return labels
 
 
 def _likeliest(logits: Any, best: int, label: Callable[[int], str]) -> list[Guess]:

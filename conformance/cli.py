@@ -589,6 +589,30 @@ def classify(
 
 
 @app.command()
+def detect(
+    artifact: Exported,
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    save: Annotated[Path | None, typer.Option(help="Write the picture with the boxes drawn into it, such as out.png.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Score above which an object counts.")] = 0.5,
+    processor: Annotated[
+        Path | None, typer.Option(help="Directory with preprocessor_config.json (default: where the .pte lies).")
+    ] = None,
+    threads: Threads = 1,
+) -> None:
+    """Find the objects in an image with an exported program: score, label, and box (left, top, right, bottom) in pixels."""
+    from conformance import answering
+
+    found = answering.detect(artifact, image, processor=processor, threshold=threshold, threads=threads, save=save)
+    for each in found:
+        box = ", ".join(f"{value:.1f}" for value in each.box)
+        out.print(Text(f"{each.score:6.1%}  {each.label}  ({box})"))
+    if not found:
+        err.print(Text(f"no object has a score above {threshold:g}; a lower --threshold shows less sure ones."))
+    if save is not None:
+        out.print(Text(f"wrote {save}"))
+
+
+@app.command()
 def report(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the reports agree with the records.")] = False,
     records: Annotated[Path | None, typer.Option(help=f"The records (default: {RECORDS}).")] = None,

@@ -27,8 +27,9 @@ TIERS: Mapping[str, str] = MappingProxyType(
 DECODER, ENCODER, VISION = "CausalLMExportableModule", "MaskedLMExportableModule", "VisionEncoderExportableModule"
 SEQ2SEQ, CTC = "Seq2SeqLMExportableModule", "CTCExportableModule"
 MULTIMODAL = "MultiModalTextToTextExportableModule"
+DETECTOR = "ObjectDetectionExportableModule"
 SMOKE: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    dict.fromkeys((DECODER, ENCODER, VISION, SEQ2SEQ, CTC, MULTIMODAL), ("xnnpack-fp32",))
+    dict.fromkeys((DECODER, ENCODER, VISION, DETECTOR, SEQ2SEQ, CTC, MULTIMODAL), ("xnnpack-fp32",))
 )
 CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -43,9 +44,23 @@ CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         SEQ2SEQ: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp32-kv", "xnnpack-fp32-8da4w-emb8w-enc8da4w"),
         CTC: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da4w"),
+        DETECTOR: ("portable-fp32", "xnnpack-fp32", "xnnpack-fp16", "xnnpack-fp32-8da8w"),
     }
 )
 """By wrapper the configurations that every model is run under in ``default``, in the order of the matrix's columns."""
+_IMAGES = (
+    "xnnpack-bf16",
+    "xnnpack-fp32-8da4w",
+    "portable-fp16",
+    "xnnpack-fp32-8w",
+    "xnnpack-fp32-8da4w-pc",
+    "portable-bf16",
+    "xnnpack-fp32-4w",
+    "portable-fp32-8w",
+    "xnnpack-fp32-8da4w-g64",
+    "xnnpack-fp16-8da8w",
+    "xnnpack-fp32-8da4w+8da8w-g128",
+)
 POOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         DECODER: ROWS,
@@ -61,19 +76,6 @@ POOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "xnnpack-fp32-8da4w+8da8w-g128-emb4w",
             "portable-bf16-static",
             "xnnpack-fp32-8w",
-        ),
-        VISION: (
-            "xnnpack-bf16",
-            "xnnpack-fp32-8da4w",
-            "portable-fp16",
-            "xnnpack-fp32-8w",
-            "xnnpack-fp32-8da4w-pc",
-            "portable-bf16",
-            "xnnpack-fp32-4w",
-            "portable-fp32-8w",
-            "xnnpack-fp32-8da4w-g64",
-            "xnnpack-fp16-8da8w",
-            "xnnpack-fp32-8da4w+8da8w-g128",
         ),
         MULTIMODAL: (
             "xnnpack-fp16-sdpa-kv-enc8da8w",
@@ -114,6 +116,8 @@ POOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "portable-bf16",
             "xnnpack-fp32-8da4w+8da8w-g128",
         ),
+        VISION: _IMAGES,
+        DETECTOR: _IMAGES,
     }
 )
 """By wrapper the configurations of which a model takes a share in ``default``."""
@@ -139,6 +143,7 @@ NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
         MULTIMODAL: POOL[MULTIMODAL],
         SEQ2SEQ: POOL[SEQ2SEQ],
         CTC: POOL[CTC],
+        DETECTOR: POOL[DETECTOR],
     }
 )
 """By wrapper what ``nightly`` runs beyond ``default`` for every model."""

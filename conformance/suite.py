@@ -45,9 +45,10 @@ class ModelConformance:
         """The program has the methods, the metadata and the operators that were asked for."""
         require(record, "contract")
 
-    @pytest.mark.tasks(*GENERATION, "fill-mask", "image-classification")
+    @pytest.mark.tasks(*GENERATION, "fill-mask", "image-classification", "object-detection")
     def test_logits(self, record: Record) -> None:
-        """The logits are those of eager PyTorch: teacher-forced ones, those of masked tokens, those of classes."""
+        """The logits are those of eager PyTorch: teacher-forced ones, those of masked tokens, those of classes, of every query
+        of a detector."""
         require(record, "logits")
 
     @pytest.mark.tasks(*GENERATION, "fill-mask")
@@ -60,6 +61,12 @@ class ModelConformance:
     def test_classes(self, record: Record) -> None:
         """Every image has the class that eager PyTorch sees in it, and it is the right one."""
         require(record, "classes")
+
+    @pytest.mark.tasks("object-detection")
+    def test_boxes(self, record: Record) -> None:
+        """Every image has the objects that eager PyTorch finds in it, and the right ones, of the same labels in the same
+        places."""
+        require(record, "boxes")
 
     @pytest.mark.tasks("feature-extraction")
     def test_hidden_states(self, record: Record) -> None:
@@ -92,7 +99,12 @@ class ModelConformance:
         nothing of a source is left when the next one is read."""
         require(record, "source")
 
-    @pytest.mark.wrappers("MaskedLMExportableModule", "VisionEncoderExportableModule", "CTCExportableModule")
+    @pytest.mark.wrappers(
+        "MaskedLMExportableModule",
+        "VisionEncoderExportableModule",
+        "ObjectDetectionExportableModule",
+        "CTCExportableModule",
+    )
     def test_shapes(self, record: Record) -> None:
         """Texts of every length, padded or not, are answered as eager PyTorch does; what is too large is refused, and no call
         changes the next one."""

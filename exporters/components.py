@@ -11,6 +11,8 @@ def encoders(model: Any) -> tuple[nn.Module, ...]:
     """The modules in front of a model's decoder, as the options that end in ``_encoder`` mean them: the encoder of a model that
     translates or transcribes; what turns images or sound into embeddings of a model that also reads text. Empty for a model of
     one stack."""
+    if model.config.is_encoder_decoder and not model.can_generate():
+        return ()  # a detector: its decoder reads nothing but the encoder's features, and writes nothing
     if model.config.is_encoder_decoder:
         return (model.get_encoder(),)
     if model.config.get_text_config() is model.config:

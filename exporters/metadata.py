@@ -139,7 +139,7 @@ def image_classification(model: PreTrainedModel, config: ExportConfig, *, height
     return {
         "get_image_height": height,
         "get_image_width": width,
-        "get_num_channels": model.config.num_channels,
+        "get_num_channels": num_channels(model.config),
         "get_num_labels": model.config.num_labels,
         "get_dtype": DTYPE_CODES[config.dtype],
         "enable_dynamic_shape": False,
@@ -157,6 +157,18 @@ def multimodal(decoder: Mapping[str, Any], encoder: Any, *, features: int) -> di
     """
     name = encoder.modality
     return {**decoder, **encoder.constants(), f"get_{name}_token_id": encoder.token_id, f"get_{name}_seq_len": features}
+
+
+def object_detection(model: PreTrainedModel, config: ExportConfig, *, height: int, width: int) -> dict[str, Any]:
+    """The constant methods of a detector: those of an image classifier, and how many queries it has."""
+    queries = getattr(model.config, "num_queries", None) or model.config.num_detection_tokens
+    return image_classification(model, config, height=height, width=width) | {"get_num_queries": queries}
+
+
+def num_channels(configuration: Any) -> int:
+    """Channels of a model's images; RT-DETR leaves them to its backbone."""
+    named: int | None = getattr(configuration, "num_channels", None)
+    return named if named is not None else int(configuration.backbone_config.num_channels)
 
 
 def _special_tokens(text: Any, generation: Any) -> dict[str, Any]:

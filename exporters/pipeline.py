@@ -82,6 +82,7 @@ AUTO_CLASSES = {
     "audio-text-to-text": "AutoModelForMultimodalLM",
     "text2text-generation": "AutoModelForSeq2SeqLM",
     "automatic-speech-recognition": "AutoModelForSpeechSeq2Seq",
+    "object-detection": "AutoModelForObjectDetection",
 }
 """transformers' class for each task."""
 
@@ -278,6 +279,8 @@ def trace_wrapper(wrapper: Wrapper) -> Traced:
     """Run ``torch.export`` on each method of an exportable module."""
     import torch
 
+    from exporters.folding import fold_constants
+
     programs = {
         name: torch.export.export(
             method.module,
@@ -288,6 +291,7 @@ def trace_wrapper(wrapper: Wrapper) -> Traced:
         )
         for name, method in wrapper.methods().items()
     }
+    programs |= {name: fold_constants(programs[name]) for name, method in wrapper.methods().items() if method.fold}
     return Traced(
         programs, dict(wrapper.constant_methods()), type(wrapper).__name__, wrapper.max_seq_len, wrapper.cache_report()
     )

@@ -16,7 +16,7 @@ from exporters.errors import ExportError, NotApplicableError
 from exporters.spelling import spell_out_linear_layers
 from exporters.wrappers.modalities import modality_encoder
 from exporters.wrappers.source import source_of
-from exporters.wrappers.vision import image_size
+from exporters.wrappers.vision import image_size, one_image
 
 _INT4: Any = getattr(torch, "int4")  # noqa: B009 - torch 2.13.0 has it, its type stubs do not
 
@@ -311,7 +311,7 @@ def _example(model: Any, config: ExportConfig) -> dict[str, torch.Tensor]:
     """Some input of the model."""
     name = model.main_input_name
     if name == "pixel_values":
-        return {name: torch.zeros(1, model.config.num_channels, *image_size(model, config), dtype=model.dtype)}
+        return {name: one_image(model, *image_size(model, config))}
     if name == "input_ids":
         example = {name: torch.zeros(1, 2, dtype=torch.long)}
     else:

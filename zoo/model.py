@@ -17,12 +17,13 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "audio-text-to-text": ("MultiModalTextToTextExportableModule",),
         "text2text-generation": ("Seq2SeqLMExportableModule",),
         "automatic-speech-recognition": ("Seq2SeqLMExportableModule", "CTCExportableModule"),
+        "object-detection": ("ObjectDetectionExportableModule",),
     }
 )
 """The tasks the suite can run, as the Hub names them, with the wrappers that models of each may have."""
 
 
-IMAGE_TASKS = ("image-classification", "image-text-to-text")
+IMAGE_TASKS = ("image-classification", "object-detection", "image-text-to-text")
 """The tasks whose models look at images."""
 
 SOUND_TASKS = ("automatic-speech-recognition", "audio-text-to-text")

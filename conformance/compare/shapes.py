@@ -3,7 +3,7 @@ anything behind for the next one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,15 @@ from torch import Tensor
 from conformance.compare.tolerance import MAX_ABS_ERROR, Tolerance
 from conformance.record import Check
 from conformance.sessions.protocol import InferenceSession, SessionError
+
+Align = Callable[[Tensor, Tensor], Tensor]
+"""From the baseline's answer and another one that other one, its rows in the order of the baseline's."""
+
+
+def as_it_is(expected: Tensor, found: Tensor) -> Tensor:
+    """An answer whose rows have an order."""
+    return found
+
 
 EVERY_LENGTH = 64
 """Programs that take up to so many tokens are given texts of every length; longer ones those at the boundaries."""
@@ -24,6 +33,7 @@ def check_shapes(
     tolerance: Tolerance,
     *,
     sounds: tuple[int, int] | None = None,
+    align: Align = as_it_is,
 ) -> Check:
     """Feed texts of every length, with padding and without, or an image twice, and then something too large.
 
@@ -34,6 +44,7 @@ def check_shapes(
         max_seq_len: Tokens a program takes; ``None`` for images.
         tolerance: The configuration's.
         sounds: Samples of the shortest and of the longest sound; ``None`` if the inputs are none.
+        align: Puts the rows of an answer in the order of the baseline's.
     """
     if sounds is not None:
         ways = _sounds(inputs, *sounds)
@@ -43,7 +54,7 @@ def check_shapes(
     worst_error = worst_relative = 0.0
     for name, each, real in ways:
         expected, found = (asked.infer(each)[:real].clone() for asked in (baseline, session))
-        difference = (found - expected).double()
+        difference = (align(expected, found) - expected).double()
         error = float(difference.abs().max())
         relative = float((difference.norm(dim=1) / expected.double().norm(dim=1).clamp_min(1e-30)).max())
         good = error <= MAX_ABS_ERROR if tolerance.relative is None else relative <= tolerance.relative
@@ -67,8 +78,8 @@ def check_shapes(
     )
 
 
-Way = tuple[str, Mapping[str, Tensor], int]
-"""What it is, the inputs, and how many rows of the answer are not padding."""
+Way = tuple[str, Mapping[str, Tensor], int | None]
+"""What it is, the inputs, and how many rows of the answer are not padding; ``None`` for all of them."""
 
 
 def _texts(inputs: Sequence[Mapping[str, Tensor]], max_seq_len: int) -> list[Way]:
@@ -94,10 +105,10 @@ def _images(inputs: Sequence[Mapping[str, Tensor]]) -> list[Way]:
     first, last = inputs[0], inputs[-1]
     blank = {name: torch.zeros_like(value) for name, value in first.items()}
     return [
-        ("an image", first, 1),
-        ("another image", last, 1),
-        ("a blank image", blank, 1),
-        ("the first image again", first, 1),
+        ("an image", first, None),
+        ("another image", last, None),
+        ("a blank image", blank, None),
+        ("the first image again", first, None),
     ]
 
 

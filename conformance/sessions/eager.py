@@ -90,6 +90,8 @@ class EagerInference:
         output = self.model(
             **{name: value.to(self.model.dtype) if value.is_floating_point() else value for name, value in inputs.items()}
         )
+        if "pred_boxes" in output:
+            return torch.cat([output.logits[0], output.pred_boxes[0]], dim=-1).float()
         answers: Tensor = output.logits if "logits" in output else output.last_hidden_state
         return (answers[0] if answers.dim() == 3 else answers).float()
 

@@ -111,7 +111,9 @@ class ExecuTorchInference(Program):
                 f"the inputs have the shapes {found}, and {self.path.name} takes {self._sizes}: images of one size. Resize "
                 "them as the checkpoint's image processor does."
             )
-        return self.run("forward", *(value.to(self._dtype).contiguous() for value in values))[0].float()
+        answers = self.run("forward", *(value.to(self._dtype).contiguous() for value in values))
+        # A detector answers logits and boxes, [1, queries, ...] each.
+        return answers[0].float() if len(answers) == 1 else torch.cat([answer[0] for answer in answers], dim=-1).float()
 
     def _check_text(self, tokens: Tensor, mask: Tensor) -> None:
         if tokens.dim() != 2 or tokens.shape[0] != 1 or tokens.shape[1] == 0 or mask.shape != tokens.shape:

@@ -126,7 +126,7 @@ class Program:
         """
         program = self._program
         if self._loaded:
-            # The methods of one program share their memory in Python (executorch 1.4.1): a call of an encoder leaves its numbers
+            # The methods of one program share their memory in Python (executorch 1.4.1): a call of an encoder leaves numbers
             # in the decoder's KV cache, and a masked slot that holds no number makes the answer none. Each is opened by itself.
             program = self._open()
             self._others.append(program)

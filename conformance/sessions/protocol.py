@@ -66,7 +66,8 @@ class InferenceSession(Protocol):
                 or ``pixel_values`` [1, channels, height, width] float32 of an image.
 
         Returns:
-            Of a text [n, vocabulary] logits or [n, hidden] states, of an image [1, classes] logits; float32.
+            Of a text [n, vocabulary] logits or [n, hidden] states, of an image [1, classes] logits, of an image whose objects
+            are to be found [queries, columns + 4]: a query's logits and then its box; float32.
 
         Raises:
             SessionError: an input has another shape or type than the model takes.

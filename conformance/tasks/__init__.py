@@ -21,6 +21,7 @@ def runner(model: Model) -> Runner:
         fill_mask,
         image_classification,
         multimodal_text_to_text,
+        object_detection,
         one_pass,
         speech_recognition,
         text2text_generation,
@@ -40,4 +41,5 @@ def runner(model: Model) -> Runner:
         "image-classification": one_pass.runner(image_classification.TASK),
         "text2text-generation": decoder.runner(text2text_generation.TASK),
         "automatic-speech-recognition": decoder.runner(speech_recognition.TASK),
+        "object-detection": one_pass.runner(object_detection.TASK),
     }[model.task]

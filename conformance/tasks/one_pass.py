@@ -13,7 +13,7 @@ from torch import Tensor
 
 from conformance import latency
 from conformance.compare.contract import Signature, check_contract
-from conformance.compare.shapes import check_shapes
+from conformance.compare.shapes import Align, as_it_is, check_shapes
 from conformance.compare.tolerance import Tolerance, tolerance
 from conformance.record import Check, Record
 from conformance.sessions.eager import EagerInference, rounded_model
@@ -71,6 +71,8 @@ class Task:
     """Why the baseline's answers prove nothing; ``None`` if they do prove something."""
     judge: Callable[[Judgement, Record], None]
     """Adds the task's checks to the record."""
+    align: Align = as_it_is
+    """Puts the rows of an answer in the order of the baseline's, where their order means nothing."""
 
 
 def runner(task: Task) -> Runner:
@@ -111,7 +113,9 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
     limits = tolerance(config)
     with trail.stage("run"):
         found = _answers(session, examples)
-        shapes = check_shapes(session, rounding, examples.inputs, examples.max_seq_len, limits, sounds=session.sounds)
+        shapes = check_shapes(
+            session, rounding, examples.inputs, examples.max_seq_len, limits, sounds=session.sounds, align=task.align
+        )
     with trail.stage("compare"):
         record.checks["shapes"] = shapes
         task.judge(Judgement(examples, config, limits, fp32, expected, found, request.scale != "full"), record)

@@ -19,6 +19,7 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "audio-text-to-text": ("MultiModalTextToTextExportableModule",),
         "text2text-generation": ("Seq2SeqLMExportableModule",),
         "automatic-speech-recognition": ("Seq2SeqLMExportableModule", "CTCExportableModule"),
+        "object-detection": ("ObjectDetectionExportableModule",),
     }
 )
 """The wrappers of each task; where there are several, the architecture decides (``wrap``)."""
@@ -36,6 +37,8 @@ class ExportableMethod:
     deferred: bool = False
     """Leave what torch cannot prove of dynamic shapes to be asserted while running: after strided convolutions a length is a
     quotient, and torch 2.13.0 does not see that it divides its own products."""
+    fold: bool = False
+    """Whether what does not depend on the inputs is computed while exporting (``exporters.folding``)."""
 
 
 class Wrapper(Protocol):
@@ -73,6 +76,7 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
     from exporters.wrappers.ctc import CTCExportableModule
     from exporters.wrappers.masked_lm import MaskedLMExportableModule
     from exporters.wrappers.multimodal import MultiModalTextToTextExportableModule
+    from exporters.wrappers.object_detection import ObjectDetectionExportableModule
     from exporters.wrappers.seq2seq_lm import Seq2SeqLMExportableModule
     from exporters.wrappers.vision import VisionEncoderExportableModule
 
@@ -86,6 +90,8 @@ def wrap(model: Any, task: str, config: ExportConfig) -> Wrapper:
         return (
             Seq2SeqLMExportableModule(model, config) if model.config.is_encoder_decoder else CTCExportableModule(model, config)
         )
+    if task == "object-detection":
+        return ObjectDetectionExportableModule(model, config)
     if task == "fill-mask" or (task == "feature-extraction" and reads_both_ways(model)):
         return MaskedLMExportableModule(model, config)
     return CausalLMExportableModule(model, config)

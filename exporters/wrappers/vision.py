@@ -37,13 +37,8 @@ class VisionEncoderExportableModule(nn.Module):
 
     def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
         super().__init__()
-        refuse_cache_options(model, config)
-        if config.qembedding is not None or config.use_shared_embedding:
-            raise NotApplicableError(f"{type(model).__name__} looks at images: it has no embedding of tokens.")
         self.config = config
-        self.height, self.width = image_size(model, config)
-        if model._supports_sdpa:
-            model.set_attn_implementation("eager")
+        self.height, self.width = ready(model, config)
         self.model = model
 
     def forward(self, pixel_values: Tensor) -> Tensor:
@@ -60,8 +55,7 @@ class VisionEncoderExportableModule(nn.Module):
 
     def methods(self) -> Mapping[str, ExportableMethod]:
         """``forward``, for one image of the fixed size."""
-        channels = self.model.config.num_channels
-        image = torch.zeros(1, channels, self.height, self.width, dtype=self.model.dtype)
+        image = one_image(self.model, self.height, self.width)
         return {"forward": ExportableMethod(module=self, example_inputs=(image,), dynamic_shapes=None)}
 
     def constant_methods(self) -> Mapping[str, Any]:
@@ -70,6 +64,26 @@ class VisionEncoderExportableModule(nn.Module):
     def cache_report(self) -> list[dict[str, Any]]:
         """Nothing: there is no cache."""
         return []
+
+
+def ready(model: PreTrainedModel, config: ExportConfig) -> tuple[int, int]:
+    """Set the attention of a model that looks at images to what can be exported; returns the height and width of its images.
+
+    Raises:
+        ExportError: as ``image_size``.
+        NotApplicableError: the configuration asks for what text is needed for.
+    """
+    refuse_cache_options(model, config)
+    if config.qembedding is not None or config.use_shared_embedding:
+        raise NotApplicableError(f"{type(model).__name__} looks at images: it has no embedding of tokens.")
+    if model._supports_sdpa:
+        model.set_attn_implementation("eager")
+    return image_size(model, config)
+
+
+def one_image(model: PreTrainedModel, height: int, width: int) -> Tensor:
+    """A black image in the type of the model: [1, channels, height, width]."""
+    return torch.zeros(1, metadata.num_channels(model.config), height, width, dtype=model.dtype)
 
 
 def image_size(model: PreTrainedModel, config: ExportConfig) -> tuple[int, int]:

@@ -130,8 +130,9 @@ def test_an_unknown_model_is_refused_with_a_suggestion(refused, arguments, told)
 
 @pytest.mark.parametrize("arguments", [("list", "--task", "vision"), (*EXPORT, "--task", "vision")])
 def test_an_unknown_task_is_refused_with_those_there_are(refused, arguments):
-    assert "unknown task 'vision'. Known: feature-extraction, fill-mask, image-classification, text-generation" in refused(
-        *arguments
+    assert (
+        "unknown task 'vision'. Known: feature-extraction, fill-mask, image-classification, object-detection, text-generation"
+        in refused(*arguments)
     )
 
 

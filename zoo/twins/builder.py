@@ -20,9 +20,10 @@ KINDS: Mapping[str, str] = {
     "audio-text-to-text": "multimodal",
     "text2text-generation": "sequence",
     "automatic-speech-recognition": "sequence",
+    "object-detection": "detector",
 }
 """The module of this package that builds the twins of each task."""
-WORDLESS = ("image-classification",)
+WORDLESS = ("image-classification", "object-detection")
 """Tasks without a tokenizer."""
 
 

@@ -91,8 +91,7 @@ def _toy(default: Any, given: Mapping[str, Any], image_size: int | None) -> dict
         and not (image_size is not None and name in default.attribute_map)
     }
     if image_size is not None and hasattr(default, "image_size"):
-        both = isinstance(default.image_size, (list, tuple)) and "vision" in default.model_type
-        toy["image_size"] = [image_size, image_size] if both else image_size
+        toy["image_size"] = [image_size, image_size] if isinstance(default.image_size, (list, tuple)) else image_size
     return toy | dict(given)
 
 
@@ -112,6 +111,7 @@ def network_of(model: Model, configuration: Any) -> Any:
         "automatic-speech-recognition": transformers.AutoModelForCTC
         if model.wrapper == "CTCExportableModule"
         else transformers.AutoModelForSpeechSeq2Seq,
+        "object-detection": transformers.AutoModelForObjectDetection,
     }[model.task]
     return auto.from_config(configuration, attn_implementation="eager", dtype=torch.float32)
 
@@ -189,8 +189,9 @@ def image_processor(model: Model, *, full: bool) -> Any:
         size = model.twin.image_size or 0
         own = getattr(transformers, found["pil"])(**values)
         square = {"height": size, "width": size}
-        edge = next((name for name in ("shortest_edge", "longest_edge") if name in own.size), None)
-        values["size"] = square if edge is None else {edge: size}
+        # Beside a longest edge, as detectors have it, the size would depend on the picture, and a program has one size.
+        edges = [name for name in ("shortest_edge", "longest_edge") if name in own.size]
+        values["size"] = {edges[0]: size} if len(edges) == 1 else square
         if getattr(own, "merge_size", None) is not None:  # pixels of the smallest and the largest image
             values["size"] = {"shortest_edge": size**2, "longest_edge": size**2}
             values["patch_size"] = model.twin.config["vision_config"]["patch_size"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +11,7 @@ from zoo.errors import ZooError
 from zoo.model import Model
 from zoo.twins import images
 from zoo.twins.checkpoint import configuration_of, image_processor, labels, network_of, refer, toy_dimensions
-from zoo.twins.training import GOOD_MARGIN, MARGIN, MAX_STEPS, calibrate, fit, worst_margin
+from zoo.twins.training import GOOD_MARGIN, MARGIN, MAX_STEPS, calibrate, fit, spread, worst_margin
 
 LEAST_CHANGE = 0.1
 """Smallest difference of an untrained classifier's logits, between images, from which it learns weights that 16 bits can hold.
@@ -27,7 +26,7 @@ def build(model: Model, directory: Path) -> None:
     shown = images.references(model, int(model.twin.image_size or 0))
     pixels = torch.cat([processor(image, return_tensors="pt")["pixel_values"] for _, image in shown])
     if not tells_apart(network, pixels):
-        _spread(network)
+        spread(network)
     names = [prompt.text for prompt in model.reference_prompts]
     margin = train_classifier(network, pixels, torch.tensor([names.index(name) for name, _ in shown]), name=model.name)
     network.save_pretrained(directory)
@@ -36,16 +35,6 @@ def build(model: Model, directory: Path) -> None:
         image.save(directory / f"reference-{index}.png")
     samples = [{"image": f"reference-{index}.png", "label": name} for index, (name, _) in enumerate(shown)]
     refer(directory, smallest_margin=margin, samples=samples)
-
-
-def _spread(network: Any) -> None:
-    """Start convolutions as deep networks need it: transformers starts them so small that batch norm's epsilon swallows what
-    they answer, and nothing is learned."""
-    from torch import nn
-
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
 
 
 def train_classifier(model: nn.Module, pixel_values: torch.Tensor, labels: torch.Tensor, *, name: str) -> float:

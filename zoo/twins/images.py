@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import unknown
 from zoo.model import Model
@@ -32,35 +32,54 @@ def draw(name: str, size: int, place: tuple[float, float, float] = PLACES[0]) ->
     Raises:
         ZooError: there is no such colour or shape.
     """
+    x, y, reach = place
+    return draw_all([(name, (x, y, reach, reach))], size)
+
+
+def draw_all(shapes: Sequence[tuple[str, tuple[float, float, float, float]]], size: int) -> Image:
+    """An image of several shapes, the later above the earlier.
+
+    Args:
+        shapes: What each is, as ``draw`` takes it, and its centre and how far it reaches across and down from there, as shares
+            of the image's side.
+        size: Height and width in pixels.
+
+    Raises:
+        ZooError: there is no such colour or shape.
+    """
     from PIL import Image, ImageDraw
 
+    scale = 4  # drawn larger and made smaller, so that edges are smooth
+    side = size * scale
+    image = Image.new("RGB", (side, side), GROUND)
+    pen = ImageDraw.Draw(image)
+    for name, place in shapes:
+        _paint(pen, name, *(share * side for share in place))
+    return image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _paint(pen: Any, name: str, x: float, y: float, across: float, down: float) -> None:
+    """Draw a shape that reaches ``across`` and ``down`` from its centre, in pixels."""
     colour, _, shape = name.partition(" ")
     if colour not in COLOURS:
         raise unknown("colour", colour, COLOURS, hint=f"It begins the reference prompt {name!r}.")
     if shape not in SHAPES:
         raise unknown("shape", shape, SHAPES, hint=f"It ends the reference prompt {name!r}.")
-    scale = 4  # drawn larger and made smaller, so that edges are smooth
-    side = size * scale
-    image = Image.new("RGB", (side, side), GROUND)
-    pen = ImageDraw.Draw(image)
-    x, y, reach = (share * side for share in place)
-    box = (x - reach, y - reach, x + reach, y + reach)
+    box = (x - across, y - down, x + across, y + down)
     fill = COLOURS[colour]
     if shape == "circle":
         pen.ellipse(box, fill=fill)
     elif shape == "square":
         pen.rectangle(box, fill=fill)
     elif shape == "triangle":
-        pen.polygon([(x, y - reach), (x + reach, y + reach), (x - reach, y + reach)], fill=fill)
+        pen.polygon([(x, y - down), (x + across, y + down), (x - across, y + down)], fill=fill)
     elif shape == "cross":
-        arm = reach / 3
-        pen.rectangle((x - reach, y - arm, x + reach, y + arm), fill=fill)
-        pen.rectangle((x - arm, y - reach, x + arm, y + reach), fill=fill)
+        pen.rectangle((x - across, y - down / 3, x + across, y + down / 3), fill=fill)
+        pen.rectangle((x - across / 3, y - down, x + across / 3, y + down), fill=fill)
     else:
-        band = 2 * reach / 5
+        band = 2 * down / 5
         for index in range(0, 5, 2):
-            pen.rectangle((x - reach, y - reach + index * band, x + reach, y - reach + (index + 1) * band), fill=fill)
-    return image.resize((size, size), Image.Resampling.LANCZOS)
+            pen.rectangle((x - across, y - down + index * band, x + across, y - down + (index + 1) * band), fill=fill)
 
 
 def references(model: Model, size: int) -> list[tuple[str, Image]]:

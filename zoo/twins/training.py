@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -74,3 +75,33 @@ def calibrate(model: nn.Module, run: Callable[[], object]) -> None:
 
 def batch_norms(model: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
     return [module for module in model.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
+
+
+def frozen_norms(model: nn.Module) -> list[Any]:
+    """Batch norm whose statistics are constants: detectors keep those that their backbone was trained with. Each has a class of
+    its own in transformers 5.23.0, called after what it is."""
+    return [module for module in model.modules() if type(module).__name__.endswith("FrozenBatchNorm2d")]
+
+
+@torch.no_grad()
+def calibrate_frozen(model: nn.Module, run: Callable[[], object]) -> None:
+    """Give frozen batch norm the statistics of what ``run`` feeds, each layer with those before it calibrated already."""
+
+    def take(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        module.running_mean.copy_(inputs[0].mean((0, 2, 3)))
+        module.running_var.copy_(inputs[0].var((0, 2, 3)))
+
+    hooks = [norm.register_forward_pre_hook(take) for norm in frozen_norms(model)]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def spread(network: nn.Module) -> None:
+    """Start convolutions as deep networks need it: transformers starts them so small that batch norm's epsilon swallows what
+    they answer, and nothing is learned."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)

@@ -176,3 +176,14 @@ def test_xnnpack_scales_the_bias_of_a_linear_layer_with_float_activations():
     mended = torch.nn.Sequential(xnnpack.BiasApart(layer[0]))
     found = run(mended, values, values, partitioner=[xnnpack._weight_only_partitioner()])[0]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_xnnpack_sigmoid_in_fp16_is_off_by_more_than_rounding():
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    values = torch.linspace(-6, 6, 4001).half()[None]
+    truth = values.double().sigmoid()
+    found = run(torch.nn.Sigmoid(), values, values, partitioner=[XnnpackPartitioner()])[0]
+    assert float((values.sigmoid().double() - truth).abs().max()) < 2.5e-4
+    assert float((run(torch.nn.Sigmoid(), values, values)[0].double() - truth).abs().max()) < 2.5e-4
+    assert float((found.double() - truth).abs().max()) > 5e-4

@@ -27,6 +27,7 @@ NAMED = {
     },
     "text2text-generation": {"t5", "bart", "marian"},
     "automatic-speech-recognition": {"whisper", "moonshine", "speech_to_text", "wav2vec2"},
+    "object-detection": {"detr", "yolos", "rt_detr", "conditional_detr"},
 }  # fmt: skip
 
 
@@ -52,7 +53,7 @@ def test_the_published_dimensions_make_a_model(model):
         network = checkpoint.network_of(model, configuration)
     weights = sum(parameter.numel() for parameter in {id(each): each for each in network.parameters()}.values())
     # The smallest decoder, gpt2 and its like, has 1.2e8; the smallest encoder 1.2e7, the smallest of images 1.3e6.
-    assert weights > {"text-generation": 1e8, "image-classification": 1e6}.get(model.task, 1e7)
+    assert weights > {"text-generation": 1e8, "image-classification": 1e6, "object-detection": 5e6}.get(model.task, 1e7)
     if "vocab_size" in model.full:
         assert configuration.vocab_size == model.full["vocab_size"]
 

@@ -1,0 +1,47 @@
+"""DETR: a decoder whose learned queries look at the features of a ResNet, an object each."""
+
+from zoo.model import Model, Twin
+from zoo.registry import register
+
+DETR_RESNET_50 = register(
+    Model(
+        name="detr-resnet-50",
+        family="detr",
+        task="object-detection",
+        wrapper="ObjectDetectionExportableModule",
+        methods=("forward",),
+        hub_id="facebook/detr-resnet-50",
+        # Unpinned: the weights of its branch main need the package timm, those of its branch no_timm do not, and no commit of
+        # that branch was at hand.
+        revision=None,
+        prompts=("red circle", "green square", "blue triangle", "yellow cross"),
+        twin=Twin(
+            "detr",
+            image_size=64,
+            num_queries=8,
+            encoder_layers=2,
+            decoder_layers=2,
+            encoder_ffn_dim=128,
+            decoder_ffn_dim=128,
+            encoder_attention_heads=4,
+            decoder_attention_heads=4,
+            d_model=64,
+            backbone_config={
+                "model_type": "resnet",
+                "embedding_size": 16,
+                "hidden_sizes": [32, 32, 64, 64],
+                "depths": [1, 1, 1, 1],
+                "out_features": ["stage4"],
+            },
+        ),
+        # Dimensions: DetrConfig's defaults are this checkpoint's, its backbone microsoft/resnet-50 (transformers' conversion
+        # script); preprocessing: a public transcription of its configuration.
+        full=dict(backbone_config={"model_type": "resnet", "out_features": ["stage4"]}, num_labels=91),
+        processor=dict(
+            size={"shortest_edge": 800, "longest_edge": 1333},
+            image_mean=[0.485, 0.456, 0.406],
+            image_std=[0.229, 0.224, 0.225],
+            resample=2,
+        ),
+    )
+)
