@@ -30,7 +30,12 @@ SYMBOLS: Mapping[str, str] = {
     "inconclusive": "❔",
 }
 NEVER_RUN = "never run"
-_KINDS = {"CausalLMExportableModule": "decoders", "MaskedLMExportableModule": "encoders"}
+_KINDS = {
+    "CausalLMExportableModule": "decoders",
+    "MaskedLMExportableModule": "encoders",
+    "Seq2SeqLMExportableModule": "encoders with decoders",
+    "CTCExportableModule": "CTC",
+}
 _QUALITY = (("top1", ".3f"), ("kl_mean", ".1e"), ("sqnr_db", ".1f"))
 
 

@@ -359,3 +359,9 @@ def test_new_writes_a_row_of_the_task_that_is_named(zoo, tmp_path):
 )
 def test_new_outside_of_a_checkout_is_refused(refused, arguments):
     assert "is no checkout" in refused(*arguments)
+
+
+def test_transcribing_without_a_program_or_a_sound_is_refused(refused, tmp_path):
+    assert "does not exist. 'zoo export' makes a .pte." in refused("transcribe", str(tmp_path), "a.wav")
+    (tmp_path / "model.pte").write_bytes(b"")
+    assert "does not exist; give a WAV file" in refused("transcribe", str(tmp_path), str(tmp_path / "a.wav"))

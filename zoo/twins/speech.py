@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -145,5 +146,5 @@ def spread(labels: list[int], frames: int, blank: int, *, name: str) -> list[int
 
 def collapse(classes: list[int], blank: int) -> list[int]:
     """What the classes of successive frames spell: repetitions once, blanks left out (CTC, Graves et al. 2006)."""
-    kept = [each for each, before in zip(classes, [None, *classes[:-1]], strict=True) if each != before]
+    kept = [each for before, each in itertools.pairwise([blank, *classes]) if each != before]
     return [each for each in kept if each != blank]
