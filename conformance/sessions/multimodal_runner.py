@@ -1,13 +1,12 @@
-"""ExecuTorch's own ``MultimodalRunner``, in a process that may die of it: ``python -m conformance.sessions.multimodal_runner
-REQUEST``, where the request is a file that ``ask`` writes."""
+"""ExecuTorch's own ``MultimodalRunner``, in a process that may die of it."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
+import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ TIMEOUT = 300
 
 
 def ask(program: Path, tokenizer: Path, parts: Sequence[Any], *, max_seq_len: int) -> str:
-    """What the runner says to a prompt, greedily.
+    """What the runner says to a prompt, greedily. It is asked in a fork of this process, which has what it imports.
 
     Args:
         program: A ``.pte`` of ``MultiModalTextToTextExportableModule``.
@@ -32,31 +31,39 @@ def ask(program: Path, tokenizer: Path, parts: Sequence[Any], *, max_seq_len: in
     Raises:
         SessionError: it fails or dies; its reason is in the message.
     """
-    import torch
-
     with tempfile.TemporaryDirectory() as directory:
-        request = Path(directory) / "request.pt"
-        asked = {"program": os.fspath(program), "tokenizer": os.fspath(tokenizer), "max_seq_len": max_seq_len}
-        torch.save({**asked, "parts": list(parts)}, request)
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "conformance.sessions.multimodal_runner", os.fspath(request)],
-                capture_output=True,
-                timeout=TIMEOUT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SessionError(f"MultimodalRunner did not answer within {TIMEOUT} s.") from error
-        answer = Path(directory) / "answer.json"
-        if done.returncode == 0 and answer.is_file():
+        answer, errors = Path(directory) / "answer.json", Path(directory) / "stderr.txt"
+        child = os.fork()
+        if child == 0:
+            _answer(answer, errors, program, tokenizer, parts, max_seq_len)
+        status = _wait(child)
+        if status is None:
+            raise SessionError(f"MultimodalRunner did not answer within {TIMEOUT} s.")
+        if status == 0:
             text: str = json.loads(answer.read_text(encoding="utf-8"))
             return text
-        reason = "; ".join(error_lines(done.stderr.decode(errors="replace"))[-2:])
-        died = f"died of signal {-done.returncode}" if done.returncode < 0 else "failed"
+        reason = "; ".join(error_lines(errors.read_text(errors="replace"))[-2:])
+        died = f"died of signal {-status}" if status < 0 else "failed"
         raise SessionError(f"MultimodalRunner {died}: {reason}")
 
 
-def main() -> None:
+def _answer(answer: Path, errors: Path, program: Path, tokenizer: Path, parts: Sequence[Any], max_seq_len: int) -> None:
+    """Ask the runner, write down what it says, and end the process."""
+    code = 1
+    try:
+        file = os.open(errors, os.O_WRONLY | os.O_CREAT, 0o600)
+        for stream in (1, 2):
+            os.dup2(file, stream)
+        text = _say(program, tokenizer, parts, max_seq_len)
+        answer.write_text(json.dumps(text), encoding="utf-8")
+        code = 0
+    except BaseException:  # whatever it is, this process goes no further than here
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
+
+
+def _say(program: Path, tokenizer: Path, parts: Sequence[Any], max_seq_len: int) -> str:
     import executorch.extension.llm.custom_ops.custom_ops
     import executorch.kernels.quantized  # noqa: F401
     import torch
@@ -68,19 +75,26 @@ def main() -> None:
         make_token_input,
     )
 
-    path = Path(sys.argv[1])
-    request = torch.load(path, weights_only=True)
-    parts = []
-    for part in request["parts"]:
+    torch.set_num_threads(1)  # threads of a pool do not survive a fork
+    made = []
+    for part in parts:
         if isinstance(part, list):
-            parts.append(make_token_input(part))
+            made.append(make_token_input(part))
         else:
-            parts.append(make_image_input(part) if part.dim() == 4 else make_audio_input(part))
-    runner = MultimodalRunner(request["program"], request["tokenizer"])
-    config = GenerationConfig(echo=False, temperature=0.0, seq_len=request["max_seq_len"])
-    text = runner.generate_text(parts, config)
-    (path.parent / "answer.json").write_text(json.dumps(text), encoding="utf-8")
+            made.append(make_image_input(part) if part.dim() == 4 else make_audio_input(part))
+    runner = MultimodalRunner(os.fspath(program), os.fspath(tokenizer))
+    text: str = runner.generate_text(made, GenerationConfig(echo=False, temperature=0.0, seq_len=max_seq_len))
+    return text
 
 
-if __name__ == "__main__":
-    main()
+def _wait(child: int) -> int | None:
+    """The exit code of a child, negative for a signal; ``None`` if it had to be killed."""
+    ended = time.monotonic() + TIMEOUT
+    while time.monotonic() < ended:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return None
