@@ -82,26 +82,37 @@ def bias_apart(program: Any, dtypes: Collection[torch.dtype] = (torch.float16, t
     return replaced
 
 
-def sums_in_fp32(program: Any, dtypes: Collection[torch.dtype] = (torch.float16, torch.bfloat16)) -> int:
-    """Compute convolutions, batch norms and average pools in fp32, and round what they answer.
+LAYER_NORMS = (torch.ops.aten.layer_norm.default,)
+"""What no delegate takes."""
+IMAGE_SUMS = (
+    torch.ops.aten.conv1d.default,
+    torch.ops.aten.conv2d.default,
+    torch.ops.aten.batch_norm.default,
+    torch.ops.aten.avg_pool2d.default,
+)
+"""What a delegate takes in the types that it knows."""
+
+
+def sums_in_fp32(
+    program: Any,
+    dtypes: Collection[torch.dtype] = (torch.float16, torch.bfloat16),
+    operators: Collection[Any] = (*IMAGE_SUMS, *LAYER_NORMS),
+) -> int:
+    """Compute convolutions, batch norms, average pools and layer norms in fp32, and round what they answer.
 
     Those of the portable kernels compute in the type of their operands (executorch 1.4.1; docs/upstream.md): in bfloat16 over
-    576 products a convolution is off by 2.7 %, where eager PyTorch is off by 0.2 %. Delete this pass when they add up in fp32.
+    576 products a convolution is off by 2.7 %, where eager PyTorch is off by 0.2 %; and a layer norm of 256 values or more is
+    wrong altogether. Delete this pass when they add up in fp32.
 
     Args:
         program: An ``ExportedProgram``, changed in place. Its weights keep their type.
         dtypes: The types of operators that no delegate takes.
+        operators: The operators.
 
     Returns:
         The number of operators that were changed.
     """
     aten = torch.ops.aten
-    targets = {
-        aten.conv1d.default,
-        aten.conv2d.default,
-        aten.batch_norm.default,
-        aten.avg_pool2d.default,
-    }
     graph = program.graph_module.graph
     changed = 0
 
@@ -113,7 +124,7 @@ def sums_in_fp32(program: Any, dtypes: Collection[torch.dtype] = (torch.float16,
         return new
 
     for node in list(graph.nodes):
-        if node.target not in targets or node.meta["val"].dtype not in dtypes:
+        if node.target not in operators or node.meta["val"].dtype not in dtypes:
             continue
         with graph.inserting_before(node):
             wide = graph.call_function(node.target, tuple(cast(each, torch.float32) for each in node.args), node.kwargs)

@@ -83,6 +83,7 @@ class MultimodalSession(ExecuTorchSession):
         self._embeddings = int(self.constant(f"get_{name}_seq_len"))
         meta = self.method_meta("text_decoder")
         self._further = len(meta.input_tensor_meta(2).sizes()) if meta.num_inputs() == 3 else 0
+        self._one_token = not self.constant("enable_dynamic_shape", True)
         self._grid = tuple(int(self.constant(f"get_image_grid_{side}", 0)) for side in ("height", "width"))
         self._dtype = DTYPES[int(self.constant("get_dtype", 6))]
         self._features = torch.empty(0)
@@ -104,6 +105,10 @@ class MultimodalSession(ExecuTorchSession):
         if encoder.num_inputs() != 1:
             return f"it gives {self._encoder} one input, and this one takes {encoder.num_inputs()}"
         shape = tuple(encoder.input_tensor_meta(0).sizes())
+        if self._one_token:
+            return "it gives text_decoder a whole part of a prompt, and this one takes one token a call"
+        if self._dtype is not torch.float32:
+            return f"it gives {self._encoder} no {self._dtype}"
         if self._encoder == "vision_encoder" and len(shape) != 4:
             return f"it gives vision_encoder an image [1, channels, height, width], and this one takes {list(shape)}"
         return None

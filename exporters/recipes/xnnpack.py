@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from exporters.config import ExportConfig
-from exporters.passes import bias_apart, boxes_in_fp32, equal_ranks, exact_tanh_gelu, sums_in_fp32
+from exporters.passes import LAYER_NORMS, bias_apart, boxes_in_fp32, equal_ranks, exact_tanh_gelu, sums_in_fp32
 from exporters.quantize import is_quantized
 
 # XNNPACK has no bfloat16: those operators stay with the portable kernels.
@@ -20,6 +20,7 @@ PASSES = (
     boxes_in_fp32,
     functools.partial(bias_apart, dtypes=(torch.bfloat16,)),
     functools.partial(sums_in_fp32, dtypes=(torch.bfloat16,)),
+    functools.partial(sums_in_fp32, dtypes=(torch.float16,), operators=LAYER_NORMS),
     functools.partial(equal_ranks, dtypes=(torch.bfloat16,)),
 )
 

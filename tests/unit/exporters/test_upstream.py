@@ -178,6 +178,17 @@ def test_xnnpack_scales_the_bias_of_a_linear_layer_with_float_activations():
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("width", "wrong"), [(128, False), (256, True), (512, True)])
+def test_layer_norm_of_many_values_is_wrong_in_16_bits(dtype, width, wrong):
+    torch.manual_seed(0)
+    layer = torch.nn.LayerNorm(width).to(dtype).eval().requires_grad_(False)
+    values = torch.randn(1, 4, width).to(dtype)
+    truth = torch.nn.functional.layer_norm(values.double(), (width,))
+    assert float((layer(values).double() - truth).abs().max()) < 0.01
+    assert (float((run(layer, values, values)[0].double() - truth).abs().max()) > 1) is wrong
+
+
 def test_xnnpack_sigmoid_in_fp16_is_off_by_more_than_rounding():
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
