@@ -74,7 +74,7 @@ class CausalLMExportableModule(nn.Module):
             rings = any(layer.kind == "ring" for layer in self._layers)
             decoder.set_attn_implementation(indexed.NAME if rings else "eager")
             return
-        if not self.model._supports_attention_backend:
+        if not decoder._supports_attention_backend:
             raise NotApplicableError(
                 f"{type(self.model).__name__} writes its attention out instead of asking for an implementation, so custom SDPA "
                 "cannot take its place; export without use_custom_sdpa."

@@ -48,9 +48,9 @@ class Told:
         return kind(self.artifact.program, expected=self.artifact.account.file)
 
     def verdicts(self, session):
-        """Statuses of ``logits`` (two sequences, one about two images) and of ``encoder``."""
+        """Statuses of ``logits`` (three sequences, two of them about two images) and of ``encoder``."""
         worst = 0.0
-        for index in (0, 2):
+        for index in (0, 2, 3):
             tokens = torch.tensor([self.reference.sequences[index]])
             found, expected = (
                 (self.reference.about(each, index), each.forward(tokens, 0).clone())[1] for each in (session, self.eager)
@@ -85,7 +85,7 @@ class Stale(MultimodalSession):
     def condition(self, inputs):
         before = self._features
         counts = super().condition(inputs)
-        self._features = before if len(before) else self._features
+        self._features = before if len(before) == len(self._features) else self._features
         return counts
 
 
