@@ -21,6 +21,7 @@ INTERNVL3_1B = register(
             text_config=dict(model_type="qwen2"),
             vision_config=dict(attention_bias=True, patch_size=[8, 8]),
             image_seq_length=4,
+            tie_word_embeddings=False,
         ),
         # Dimensions: the text's from a public copy of the original's configuration, the vision's from a public conversion
         # script; positions are Qwen2's.

@@ -27,6 +27,8 @@ NAMED = {
     },
     "text2text-generation": {"t5", "bart", "marian"},
     "automatic-speech-recognition": {"whisper", "moonshine", "speech_to_text", "wav2vec2"},
+    "image-text-to-text": {"gemma3", "smolvlm", "llava", "qwen2_5_vl", "internvl"},
+    "audio-text-to-text": {"voxtral", "granite_speech", "qwen2_audio"},
     "object-detection": {"detr", "yolos", "rt_detr", "conditional_detr"},
 }  # fmt: skip
 
