@@ -162,6 +162,25 @@ SHARES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "xnnpack-fp32-kv8-8da4w-pc-static",
         ),
         "starcoder2-3b": ("portable-fp16-shared", "portable-fp32-sdpa-8w-emb4w-static", "xnnpack-fp32-sdpa-8da8w"),
+        # Wrappers of few models: together these take what the others of their wrapper do not.
+        "rt-detr-r18vd": ("xnnpack-fp32-8w", "portable-fp32-8w", "xnnpack-fp32-8da4w-g64"),
+        "t5-small": (
+            "portable-fp16-kv8-shared",
+            "xnnpack-fp32-4w-enc4w-encemb4w",
+            "xnnpack-fp16-kv-8da4w-g64-emb8w-enc8da4w-g64",
+        ),
+        "wav2vec2-base": (
+            "xnnpack-bf16",
+            "xnnpack-fp32-8w",
+            "xnnpack-fp16-8da8w",
+            "portable-fp16",
+            "xnnpack-fp32-4w",
+            "xnnpack-fp32-8da4w-pc",
+            "portable-fp32-8w",
+            "xnnpack-fp32-8da8w",
+            "portable-bf16",
+            "xnnpack-fp32-8da4w+8da8w-g128",
+        ),
     }
 )
 """The rows that a model is run under in ``default``."""
