@@ -28,11 +28,9 @@ from exporters.artifact import Artifact
 from exporters.config import ExportConfig
 from zoo.model import SOUND_TASKS, Model
 from zoo.placeholders import placeholder
-from zoo.twins.media import count_embeddings, join, load_processor, placeholder_id, prepare
+from zoo.twins.media import arguments, count_embeddings, join, load_processor, placeholder_id, prepare
 from zoo.twins.multimodal import draw, question
 
-UNREAD = (("voxtral", "feature_attention_mask"),)
-"""What a feature extractor makes and an architecture does not read."""
 PIXELS = 448
 """Height and width of the images that are drawn for architectures without a size of their own."""
 FILLER = "and so on, "
@@ -91,8 +89,8 @@ def _with(
         conditions=tuple(conditions),
         filler=filler,
         least_prompt=max(map(len, prompts)),
-        # Where an architecture listens to sounds of any length, the program is for one.
-        max_source_len=frames.shape[1] if model.twin.model_type == "granite_speech" else None,
+        # Where a configuration does not say how long a sound is, the program is for the one that is heard.
+        max_source_len=frames.shape[1] if model.task in SOUND_TASKS and not hasattr(eager.config, "audio_config") else None,
         together=placeholder_id(eager.config) if "looks_ahead" in model.traits else None,
     )
 
@@ -124,7 +122,8 @@ def _signature(model: Model, eager: Any, artifact: Artifact, reference: Referenc
     text = eager.config.get_text_config()
     length = (artifact.account.max_seq_len or 0) if artifact.config.dynamic_shapes else 1
     dtype = SCALAR_TYPES[artifact.config.dtype]
-    one = {name: value for name, value in _one(reference).items() if (eager.config.model_type, name) not in UNREAD}
+    read = arguments(eager, torch.zeros(1, 0, dtype=torch.bool), _one(reference))
+    one = {name: value for name, value in _one(reference).items() if name in read}
     whole = {name: torch.ones_like(value) if name.endswith("_mask") else value for name, value in one.items()}
     count = count_embeddings(eager, whole)
     method, name = ("audio_encoder", "audio") if "audio_encoder" in model.methods else ("vision_encoder", "image")
