@@ -65,11 +65,12 @@ def exported(
 
 
 def weight_bytes(model: Any, config: ExportConfig) -> int | None:
-    """Bytes that the weights of linear layers, experts, embeddings and convolutions have in a program that is not quantized, a
-    tied weight counted once; ``None`` of a model that consists mostly of convolutions, whose size says nothing of its linear
-    layers."""
+    """Bytes that the weights of linear layers, experts, embeddings and convolutions, and tables of positions, have in a program
+    that is not quantized, a tied weight counted once; ``None`` of a model that consists mostly of convolutions, whose size says
+    nothing of its linear layers."""
     weights = {id(parameter): parameter for parameter in model.parameters()}.values()
-    linear = sum(parameter.numel() for parameter in weights if parameter.dim() in (2, 3))
+    tables = [buffer for buffer in model.buffers() if buffer.is_floating_point() and buffer.dim() == 2]
+    linear = sum(tensor.numel() for tensor in (*weights, *tables) if tensor.dim() in (2, 3))
     convolutions = sum(parameter.numel() for parameter in weights if parameter.dim() == 4)
     size: int = torch_dtype(config.dtype).itemsize
     # XNNPACK's delegate stores the weights of convolutions in fp32, also for fp16 (executorch 1.4.1).
