@@ -163,7 +163,7 @@ SHARES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "starcoder2-3b": ("portable-fp16-shared", "portable-fp32-sdpa-8w-emb4w-static", "xnnpack-fp32-sdpa-8da8w"),
         # Wrappers of few models: together these take what the others of their wrapper do not.
-        "rt-detr-r18vd": ("xnnpack-fp32-8w", "portable-fp32-8w", "xnnpack-fp32-8da4w-g64"),
+        "rt-detr-r18vd": ("xnnpack-fp32-8w", "portable-fp32-8w", "xnnpack-bf16"),
         "t5-small": (
             "portable-fp16-kv8-shared",
             "xnnpack-fp32-4w-enc4w-encemb4w",
@@ -181,6 +181,7 @@ SHARES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "portable-bf16",
             "xnnpack-fp32-8da4w+8da8w-g128",
         ),
+        "yolos-tiny": ("xnnpack-fp16-8da8w", "xnnpack-fp32-8da4w+8da8w-g128", "xnnpack-fp32-8da4w-g64"),
     }
 )
 """The rows that a model is run under in ``default``."""

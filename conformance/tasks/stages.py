@@ -68,10 +68,12 @@ def weight_bytes(model: Any, config: ExportConfig) -> int | None:
     """Bytes that the weights of linear layers, experts, embeddings and convolutions, and tables of positions, have in a program
     that is not quantized, a tied weight counted once; ``None`` of a model that consists mostly of convolutions, whose size says
     nothing of its linear layers."""
-    weights = {id(parameter): parameter for parameter in model.parameters()}.values()
+    layers = [module for module in model.modules() if isinstance(module, (torch.nn.Conv1d, torch.nn.Conv2d))]
+    kernels = {id(parameter): parameter for layer in layers for parameter in layer.parameters() if parameter.dim() > 1}
+    weights = {id(parameter): parameter for parameter in model.parameters() if id(parameter) not in kernels}.values()
     tables = [buffer for buffer in model.buffers() if buffer.is_floating_point() and buffer.dim() == 2]
     linear = sum(tensor.numel() for tensor in (*weights, *tables) if tensor.dim() in (2, 3))
-    convolutions = sum(parameter.numel() for parameter in weights if parameter.dim() == 4)
+    convolutions = sum(parameter.numel() for parameter in kernels.values())
     size: int = torch_dtype(config.dtype).itemsize
     # XNNPACK's delegate stores the weights of convolutions in fp32, also for fp16 (executorch 1.4.1).
     stored = 4 if config.recipe == "xnnpack" and config.dtype == "fp16" else size
