@@ -57,19 +57,19 @@ def leaves(request: CellRequest) -> Record:
 
 def runs_out(request: CellRequest) -> Record:
     """Like ``run_cell`` with a task that cannot allocate."""
-    import conformance.cell as cell
+    from conformance import cell, tasks
 
     def task(model, request, trail, record):
         trail.begin("baseline")
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:116] DefaultCPUAllocator: can't allocate memory: you tried")
 
-    cell.task_runner = lambda _: task
+    tasks.runner = lambda _: task
     return cell.run_cell(request)
 
 
 def raises(request: CellRequest) -> Record:
     """Like ``run_cell`` with a task that fails in the middle."""
-    import conformance.cell as cell
+    from conformance import cell, tasks
 
     def task(model, request, trail, record):
         with trail.stage("resolve"):
@@ -77,5 +77,5 @@ def raises(request: CellRequest) -> Record:
         trail.begin("export")
         raise KeyError("an upstream surprise")
 
-    cell.task_runner = lambda _: task
+    tasks.runner = lambda _: task
     return cell.run_cell(request)

@@ -219,8 +219,11 @@ def quantized_account(artifact, **realised_fields):
     """The account of an 8da4w + 8w program as it should be, with what was found in it changed."""
     account = artifact.account
     layers = [
-        *({"name": f"layer {index}", "kind": "linear", "weight_bits": 4, "group_size": 32} for index in range(15)),
-        {"name": "embedding", "kind": "embedding", "weight_bits": 8, "group_size": 64},
+        *(
+            {"name": f"layer {index}", "kind": "linear", "weight_bits": 4, "group_size": 32, "part": "decoder"}
+            for index in range(15)
+        ),
+        {"name": "embedding", "kind": "embedding", "weight_bits": 8, "group_size": 64, "part": "decoder"},
     ]
     found = {"linear_weights": [weights(count=15)], "operators": [*account.realised.operators, EMBEDDING]}
     return changed(

@@ -127,7 +127,7 @@ def test_a_decoder_that_does_not_read_proves_nothing():
 
 def test_a_wrong_token_to_begin_with_is_found(module, eager):
     artifact = SimpleNamespace(account=SimpleNamespace(max_seq_len=64), config=ExportConfig(max_seq_len=64, max_source_len=48))
-    wanted = TASK.signature(T5_SMALL, eager.model, artifact).constants
+    wanted = TASK.signature(T5_SMALL, eager.model, artifact, None).constants
     known = module.constant_methods()
     assert known["get_decoder_start_token_id"] == wanted["get_decoder_start_token_id"]
     module.prompt = [7]

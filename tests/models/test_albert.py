@@ -10,4 +10,4 @@ class TestALBERT(ModelConformance):
         assert len(twin.albert.encoder.albert_layer_groups) == 1
 
     def test_embedding_is_narrower_than_the_hidden_states(self, twin):
-        assert twin.get_input_embeddings().embedding_dim == 32 < twin.config.hidden_size
+        assert twin.get_input_embeddings().embedding_dim == twin.config.embedding_size < twin.config.hidden_size

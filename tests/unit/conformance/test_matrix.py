@@ -40,7 +40,7 @@ def test_ids_are_valid_and_listed_once():
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_each_tier_holds_the_ones_before_it(model):
     smoke, core, default, nightly = (set(matrix.configurations(model, tier)) for tier in matrix.TIERS)
-    assert smoke < core < default < nightly
+    assert smoke < core < default <= nightly  # of a wrapper with one model, which takes all of the pool, there is no more
     assert len([name for name in smoke if Cell(model, name).inapplicable is None]) == 1
 
 

@@ -61,4 +61,4 @@ def test_every_option_of_the_encoder_is_run_by_every_reader_of_text():
 
 def test_a_share_of_the_pool_is_run_by_default():
     for model in MODELS:
-        assert len(matrix.configurations(model, "default")) == len(matrix.CORE[model.wrapper]) + matrix.SHARE
+        assert len(matrix.configurations(model, "default")) >= len(matrix.CORE[model.wrapper]) + matrix.SHARE
