@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from conformance.pairwise import ROWS, SHARES
+from conformance.pairwise import ROWS, SHARES, SPELLING
 from exporters.config import QLINEAR, ExportConfig
 from exporters.errors import ExportError
 from zoo.errors import unknown
@@ -104,18 +104,7 @@ POOL: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "portable-bf16-sdpa-kv8",
             "xnnpack-fp32-kv-8da8w-static",
         ),
-        CTC: (
-            "xnnpack-bf16",
-            "xnnpack-fp32-8w",
-            "xnnpack-fp16-8da8w",
-            "portable-fp16",
-            "xnnpack-fp32-4w",
-            "xnnpack-fp32-8da4w-pc",
-            "portable-fp32-8w",
-            "xnnpack-fp32-8da8w",
-            "portable-bf16",
-            "xnnpack-fp32-8da4w+8da8w-g128",
-        ),
+        CTC: SPELLING,
         VISION: _IMAGES,
         DETECTOR: _IMAGES,
     }

@@ -17,7 +17,7 @@ from conformance.compare.tolerance import Tolerance
 from conformance.record import Check
 from conformance.sessions.protocol import GenerationSession
 from conformance.sessions.seq2seq import EagerSeq2Seq, ExecuTorchSeq2Seq, eager_seq2seq
-from conformance.tasks import text2text_generation, text_generation
+from conformance.tasks import text_generation
 from conformance.tasks.decoder import Reference, Task
 from conformance.tasks.text2text_generation import learned, proves_nothing, seq2seq_signature, written
 from conformance.trail import CellRequest
@@ -128,9 +128,9 @@ def _further(
 
 TASK = Task(
     reference=_reference,
-    answers=text2text_generation.answers,
+    answers=text_generation.continue_prompts,
     vacuous=proves_nothing,
-    judge=text_generation.TASK.judge,
+    judge=text_generation.judge,
     session=ExecuTorchSeq2Seq,
     eager=eager_seq2seq,
     signature=_signature,

@@ -15,7 +15,7 @@ from conformance.compare.contract import LONG, SCALAR_TYPES, MethodSignature, Si
 from conformance.compare.degeneracy import SMALLEST_CHANGE, vacuous
 from conformance.compare.source import Probe, check_source
 from conformance.compare.tolerance import Tolerance
-from conformance.generate import Generation, generate
+from conformance.generate import generate
 from conformance.record import Check
 from conformance.sessions.protocol import GenerationSession
 from conformance.sessions.seq2seq import EagerSeq2Seq, ExecuTorchSeq2Seq, eager_seq2seq
@@ -83,21 +83,6 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
         tokenizer(prompt.text, truncation=True, max_length=MAX_SOURCE_LEN)["input_ids"] for prompt in model.reference_prompts
     ]
     return written(EagerSeq2Seq(eager, max_seq_len), tuple(map(text_source, ids)), MAX_SOURCE_LEN, eager)
-
-
-def answers(
-    session: GenerationSession, reference: Reference, eos: frozenset[int], *, guess: bool
-) -> tuple[tuple[Generation, ...], tuple[Tensor, ...]]:
-    """What is written about each source, and for each sequence the logits that predict it."""
-    generations, logits = [], []
-    for index, (prompt, sequence) in enumerate(zip(reference.prompts, reference.sequences, strict=True)):
-        reference.about(session, index)
-        room = min(reference.new_tokens, reference.max_seq_len - len(prompt))
-        known = sequence[len(prompt) :] if guess else ()
-        generations.append(generate(session, prompt, max_new_tokens=room, eos_ids=eos, guess=known))
-        session.reset()
-        logits.append(session.forward(torch.tensor([sequence]), 0)[len(prompt) - 1 : -1].clone())
-    return tuple(generations), tuple(logits)
 
 
 def proves_nothing(fp32: Answers) -> str | None:
@@ -200,9 +185,9 @@ def _further(
 
 TASK = Task(
     reference=_reference,
-    answers=answers,
+    answers=text_generation.continue_prompts,
     vacuous=proves_nothing,
-    judge=text_generation.TASK.judge,
+    judge=text_generation.judge,
     session=ExecuTorchSeq2Seq,
     eager=eager_seq2seq,
     signature=_signature,

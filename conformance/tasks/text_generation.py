@@ -51,20 +51,13 @@ def continue_prompts(
     session: GenerationSession, reference: Reference, eos: frozenset[int], *, guess: bool
 ) -> tuple[tuple[Generation, ...], tuple[Tensor, ...]]:
     """Greedy continuations, and for each sequence the logits that predict its continuation."""
-    generations = []
+    generations, logits = [], []
     for index, (prompt, sequence) in enumerate(zip(reference.prompts, reference.sequences, strict=True)):
         reference.about(session, index)
-        said = generate(
-            session,
-            prompt,
-            max_new_tokens=min(reference.new_tokens, reference.max_seq_len - len(prompt)),
-            eos_ids=eos,
-            guess=sequence[len(prompt) :] if guess else (),
-        )
-        generations.append(said)
-    logits = []
-    for index, (prompt, sequence) in enumerate(zip(reference.prompts, reference.sequences, strict=True)):
-        reference.about(session, index)
+        room = min(reference.new_tokens, reference.max_seq_len - len(prompt))
+        known = sequence[len(prompt) :] if guess else ()
+        generations.append(generate(session, prompt, max_new_tokens=room, eos_ids=eos, guess=known))
+        session.reset()  # what the sequence is about stays
         logits.append(session.forward(torch.tensor([sequence]), 0)[len(prompt) - 1 : -1].clone())
     return tuple(generations), tuple(logits)
 

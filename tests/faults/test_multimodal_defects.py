@@ -38,6 +38,7 @@ class Told:
             prompts=tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples),
             sequences=tuple(tuple(sample["tokens"]) for sample in samples),
             max_seq_len=length,
+            new_tokens=length,
             conditions=tuple(
                 join([prepare(processor, Image.open(checkpoint / image).convert("RGB")) for image in sample["shown"]])
                 for sample in samples
@@ -155,23 +156,33 @@ def test_a_decoder_that_is_told_nothing_of_images_is_found(told, name, defect):
     assert told(name).verdicts(told(name).session(defect))["logits"] == "fail"
 
 
-def test_a_cache_that_an_encoder_writes_over_is_found(told):
-    class Shared(MultimodalSession):
-        """The encoder runs once more while a text is being fed."""
+def test_a_position_that_is_off_late_in_a_sequence_is_found(told):
+    class Slipping(MultimodalSession):
+        """From the fortieth token on, positions are one too small."""
 
         def step(self, tokens, positions):
-            if int(positions[0]) > 40:
-                self._features = self._features * 0
-                self._sequence = []
-                positions = positions - 1
-            return super().step(tokens, positions)
+            return super().step(tokens, positions - 1 if int(positions[0]) > 40 else positions)
 
     name = "llava-1.5-7b"
     reference = told(name).reference
-    sessions = [told(name).session(Shared), told(name).eager]
+    sessions = [told(name).session(Slipping), told(name).eager]
     tokens = torch.tensor([reference.sequences[0]])
     reference.about(sessions[1], 0)
     expected = sessions[1].forward(tokens, 0)
     known = Known(tokens, expected, lambda session: reference.about(session, 0))
     verdict = check_cache_state(sessions[0], known, known, window=None, tolerance=EXACT)
     assert verdict.status == "fail"
+
+
+def test_a_model_that_does_not_look_proves_nothing(told):
+    from dataclasses import replace
+
+    from conformance.tasks.decoder import Answers
+    from conformance.tasks.multimodal_text_to_text import TASK
+
+    reference = told("llava-1.5-7b").reference
+    said, logits = TASK.answers(told("llava-1.5-7b").eager, reference, frozenset(), guess=True)
+    looking = Answers(generations=said, logits=logits, whole=logits[0], other=logits[1])
+    assert TASK.vacuous(looking) is None
+    blind = replace(looking, logits=(logits[0], torch.cat([logits[0][:1], logits[1][1:]]), *logits[2:]))
+    assert "does not depend on what is shown" in TASK.vacuous(blind)
