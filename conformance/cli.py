@@ -116,6 +116,7 @@ def _pairs(values: dict[str, Any]) -> str:
 
 @app.command()
 def run(
+    context: typer.Context,
     names: Names = None,
     configuration: Annotated[
         list[str] | None, typer.Option("--configuration", "-c", help="Only this configuration id; may be repeated.")
@@ -131,27 +132,57 @@ def run(
     timeout: Annotated[float, typer.Option(min=1, max=1e6, help="Seconds one cell may take.")] = 1800,
     memory: Annotated[float, typer.Option(min=0, max=65536, help="GiB one cell may use; 0 for 80 % of the machine's.")] = 0,
     records: Annotated[
-        Path | None, typer.Option(help="Merge the records into this file, such as reports/records.jsonl.")
+        Path | None, typer.Option(help=f"Merge the records into this file or directory, such as {RECORDS}.")
     ] = None,
+    shard: Annotated[str | None, typer.Option(help="Only this part of the cells: 2/5 is the second of five.")] = None,
+    durations: Annotated[
+        Path | None, typer.Option(help=f"The records whose durations shards are cut by (default: {RECORDS}, if it is there).")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--run", help="The run's directory (default: a new one in .zoo/runs).")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the interrupted run of this directory.")] = None,
     stock_lowering: Stock = False,
 ) -> None:
     """Run cells (models under configurations) and print what holds."""
     from conformance import record as store
+    from conformance import runs
+    from conformance.sharding import Shard
     from conformance.worker import Limits, Runner, new_run
 
-    chosen = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()), tier=tier)
-    if max_seq_len is not None and scale == "twin":
-        raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
+    given = {name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    options = {"scale": scale, "threads": threads, "max_seq_len": max_seq_len, "stock_lowering": stock_lowering}
+    part = None if shard is None else Shard.parse(shard)
+    selection = None
+    if resume is None or given & {"names", "configuration", "tier"}:
+        selection = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()), tier=tier)
     check_scale(scale)
+    if resume is not None:
+        if directory is not None:
+            raise ConformanceError(f"--resume {resume} names the directory already; leave --run out.")
+        asked = {name: value for name, value in options.items() if name in given}
+        opened = runs.resumed(resume, selection=selection, options=asked, shard=part)
+    else:
+        if max_seq_len is not None and scale == "twin":
+            raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
+        known = _durations(durations) if part is not None else ()
+        opened = runs.planned(selection or (), options=options, shard=part, durations=known)
     if records is not None:
-        store.check_mergeable(records, scale=scale)
-    runner = Runner(
-        new_run(Path.cwd() / ".zoo"),
-        options={"scale": scale, "threads": threads, "max_seq_len": max_seq_len, "stock_lowering": stock_lowering},
-        limits=Limits(seconds=timeout, memory_bytes=int(memory * 2**30)),
-    )
-    _notice(stock_lowering)
-    found, interrupted = _run_cells(runner, chosen, jobs)
+        if opened.shard is not None:
+            raise ConformanceError("--records does not go with --shard: 'zoo merge' puts the records of shards together.")
+        store.check_mergeable(records, scale=opened.options["scale"])
+    if resume is None:
+        directory = directory or new_run(Path.cwd() / ".zoo")
+        runs.start(directory, opened)
+    place = resume or directory or Path()
+    chosen = runs.cells_of(opened.cells)
+    _notice(opened.options["stock_lowering"])
+    with runs.held(place):
+        if resume is not None:
+            err.print(Text(f"{runs.restore_records(place)} of {_count(len(chosen), 'cell')} done before"))
+        limits = Limits(seconds=timeout, memory_bytes=int(memory * 2**30))
+        runner = Runner(place, options=opened.options, limits=limits)
+        found, interrupted = _run_cells(runner, chosen, jobs)
     out.print()
     out.print(_summary(found, chosen))
     for record in found:
@@ -161,9 +192,42 @@ def run(
         store.merge(records, found)
     out.print(Text(f"records: {records or runner.records}"))
     if interrupted:
-        err.print(f"interrupted: {len(found)} of {_count(len(chosen), 'cell')} done")
+        err.print(Text(f"interrupted: {len(found)} of {_count(len(chosen), 'cell')} done"))
+        err.print(Text(f"the rest: zoo run --resume {place}"))
         raise typer.Exit(130)
     if any(record.status not in GREEN for record in found):
+        raise typer.Exit(1)
+
+
+def _durations(path: Path | None) -> list[Record]:
+    """The records whose durations shards are cut by; none if the default ones are not there."""
+    from conformance import record as store
+
+    if path is not None or RECORDS.exists():
+        return store.read(path or RECORDS)
+    err.print(
+        Text(f"no {RECORDS} here: every cell counts as long as any other (--durations names other records)"), style="yellow"
+    )
+    return []
+
+
+@app.command()
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Run directories, or files of records.")],
+    into: Annotated[Path, typer.Option(help="Merge the records into this file or directory.")],
+) -> None:
+    """Put the records of shards together, and say which cells are missing."""
+    from conformance import merging
+    from conformance import record as store
+
+    merged = merging.merge([merging.load(path) for path in parts])
+    for scale in dict.fromkeys(record.scale for record in merged.records):
+        store.check_mergeable(into, scale=scale)
+    store.merge(into, merged.records)
+    out.print(Text(f"{_count(len(merged.records), 'record')} of {_count(len(parts), 'part')}: {into}"))
+    for finding in merged.findings:
+        err.print(Text(finding), style="red")
+    if merged.findings:
         raise typer.Exit(1)
 
 
