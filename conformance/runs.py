@@ -154,8 +154,8 @@ def differences(recorded: Manifest, now: Manifest) -> list[str]:
     found = []
     if recorded.selection != now.selection:
         gone, new = _without(recorded.selection, now.selection), _without(now.selection, recorded.selection)
-        parts = [f"without {_named(gone)}"] * bool(gone) + [f"with {_named(new)} besides"] * bool(new)
-        found.append(f"cells: {', '.join(parts) or 'in another order'}")
+        parts = [f"now without {_named(gone)}" if gone else "", f"now with {_named(new)} besides" if new else ""]
+        found.append(f"cells: {', '.join(filter(None, parts)) or 'now in another order'}")
     if recorded.shard != now.shard:
         found.append(f"shard: {recorded.shard or 'none'}, now {now.shard or 'none'}")
     for label, before, after in (("", recorded.options, now.options), ("version of ", recorded.versions, now.versions)):
