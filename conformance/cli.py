@@ -131,7 +131,7 @@ def run(
     timeout: Annotated[float, typer.Option(min=1, max=1e6, help="Seconds one cell may take.")] = 1800,
     memory: Annotated[float, typer.Option(min=0, max=65536, help="GiB one cell may use; 0 for 80 % of the machine's.")] = 0,
     records: Annotated[
-        Path | None, typer.Option(help="Merge the records into this file, such as reports/records.jsonl.")
+        Path | None, typer.Option(help="Merge the records into this file or directory, such as reports/records.")
     ] = None,
     stock_lowering: Stock = False,
 ) -> None:

@@ -306,7 +306,7 @@ def project(zoo, outcome, tmp_path):
     """A project directory whose reports agree with its records."""
     outcome("pass")
     (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
-    zoo("run", "qwen3", "--records", "reports/records.jsonl")
+    zoo("run", "qwen3", "--records", "reports/records")
     assert "wrote README.md" in zoo("report").out
     return tmp_path
 
