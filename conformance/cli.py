@@ -26,7 +26,7 @@ from conformance.errors import ConformanceError
 from conformance.matrix import Cell
 from conformance.quiet import quiet
 from conformance.record import GREEN, Record
-from conformance.reports.support_matrix import RECORDS, drifted, write_reports
+from conformance.reports.generated import RECORDS, drifted, write_reports
 from conformance.sessions.protocol import SessionError
 from exporters.config import ExportConfig
 from exporters.errors import ExportError
@@ -682,7 +682,7 @@ def report(
     records: Annotated[Path | None, typer.Option(help=f"The records (default: {RECORDS}).")] = None,
     root: Root = Path(),
 ) -> None:
-    """Write the README's support matrix and reports/SUPPORT.md from the records."""
+    """Write the README's support matrix, reports/SUPPORT.md, a page for each family, and badges from the records."""
     if check:
         stale = drifted(root, records)
         for path in stale:

@@ -10,7 +10,7 @@ import pytest
 
 from conformance import cli, matrix
 from conformance.record import Failure, read
-from conformance.reports.support_matrix import BEGIN, END
+from conformance.reports.generated import BEGIN, END
 from conformance.trail import blank_record
 from exporters.errors import ExportError
 from zoo import registry
