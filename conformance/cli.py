@@ -695,6 +695,36 @@ def report(
     out.print(Text("\n".join(f"wrote {path}" for path in changed) or "the reports agree with the records already"))
 
 
+@app.command("export-records")
+def export_records(
+    records: Annotated[Path | None, typer.Option(help=f"Records, or the directory of a run (default: {RECORDS}).")] = None,
+    ctrf: Annotated[Path | None, typer.Option(help="Write a CTRF report (JSON).")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a table, a row a cell.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the table as Parquet; needs executorch-zoo[analysis].")] = None,
+    step_summary: Annotated[bool, typer.Option("--step-summary", help="Append a summary to $GITHUB_STEP_SUMMARY.")] = False,
+) -> None:
+    """Write records in the formats that other tools read."""
+    from conformance.merging import load
+    from conformance.reports.ctrf import render_ctrf
+    from conformance.reports.junit import render_junit
+    from conformance.reports.step_summary import append_summary
+    from conformance.reports.tabular import render_csv, write_parquet
+
+    if not (ctrf or junit or csv or parquet or step_summary):
+        raise ConformanceError("say what to write: --ctrf, --junit, --csv, --parquet (each with a file), or --step-summary.")
+    found = load(records or RECORDS).records
+    for path, render in ((ctrf, render_ctrf), (junit, render_junit), (csv, render_csv)):
+        if path is not None:
+            path.write_text(render(found), encoding="utf-8", newline="")
+            out.print(Text(f"wrote {path}"))
+    if parquet is not None:
+        write_parquet(parquet, found)
+        out.print(Text(f"wrote {parquet}"))
+    if step_summary:
+        out.print(Text(f"wrote {append_summary(found)}"))
+
+
 @app.command()
 def new(
     family: Annotated[str, typer.Argument(help="Name of the family and of its two files, such as olmo2.")],

@@ -16,7 +16,7 @@ import pytest
 
 from conformance.merging import stable
 from conformance.record import read, write
-from conformance.reports.support_matrix import RECORDS
+from conformance.reports.generated import RECORDS
 from conformance.runs import finished, read_manifest
 
 ROOT = Path(__file__).parents[2]
