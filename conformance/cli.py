@@ -726,6 +726,29 @@ def export_records(
 
 
 @app.command()
+def changed(
+    base: Annotated[str, typer.Option(help="What the branch is compared with, from where it left it.")] = "origin/main",
+    form: Annotated[
+        str, typer.Option("--format", help="text: a family a line; github: what $GITHUB_OUTPUT takes (families, everything).")
+    ] = "text",
+    root: Root = Path(),
+) -> None:
+    """Name the families that a branch changed."""
+    from conformance.changed import since
+
+    if form not in ("text", "github"):
+        raise unknown("--format", form, ("text", "github"))
+    found = since(base, root)
+    if form == "github":
+        out.print(Text(f"families={' '.join(found.families)}\neverything={str(found.everything).lower()}"))
+        return
+    for family in found.families:
+        out.print(Text(family))
+    if found.everything:
+        err.print("code of every model was changed: zoo run --tier smoke")
+
+
+@app.command()
 def new(
     family: Annotated[str, typer.Argument(help="Name of the family and of its two files, such as olmo2.")],
     task: Annotated[str, typer.Option(help="What its models do, as the Hub names it.")] = "text-generation",
