@@ -6,7 +6,7 @@ made, how long things took, how much memory they used, and on which machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,10 +107,10 @@ def _check_alike(parts: Sequence[Part]) -> None:
         for record in part.records:
             facts.append(("scale", record.scale))
             facts.append(("threads", record.host.get("threads")))
-            facts += [(f"version of {name}", version) for name, version in record.versions.items()]
+            facts += _versions(record.versions)
         if part.manifest is not None:
             facts += part.manifest.options.items()
-            facts += [(f"version of {name}", version) for name, version in part.manifest.versions.items()]
+            facts += _versions(part.manifest.versions)
             facts.append(("code", part.manifest.source))
         for name, value in dict.fromkeys((name, value) for name, value in facts if value is not None):
             other, where = first.setdefault(name, (value, part.path))
@@ -119,6 +119,14 @@ def _check_alike(parts: Sequence[Part]) -> None:
                     f"{where} and {part.path} cannot be merged: {name} is {other} in the one and {value} in the other. "
                     "Run one of them again with the other's."
                 )
+
+
+def _versions(versions: Mapping[str, str]) -> list[tuple[str, Any]]:
+    """Versions that must be the same. Of Python the minor one: machines of a CI service get patches on different days."""
+    return [
+        (f"version of {name}", ".".join(version.split(".")[:2]) if name == "python" else version)
+        for name, version in versions.items()
+    ]
 
 
 def _check_agreeing(one: Record, its: Path, other: Record, others: Path) -> None:

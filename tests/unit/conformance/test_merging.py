@@ -95,6 +95,15 @@ def test_parts_that_were_run_otherwise_are_not_merged(part, update, told):
     assert told in str(caught.value)
 
 
+def test_a_patch_of_python_keeps_no_parts_apart_and_another_python_does(part):
+    def python(version):
+        return {"versions": {"torch": "1", "python": version}}
+
+    assert merge([part(1, 2, **python("3.11.2")), part(2, 2, **python("3.11.10"))]).findings == ()
+    with pytest.raises(ConformanceError, match="version of python"):
+        merge([part(1, 2, **python("3.11.2")), part(2, 2, **python("3.1.2"))])
+
+
 def test_parts_that_contradict_each_other_are_not_merged(part, make_record, tmp_path):
     first = part(1, 2)
     of = first.records[0]
