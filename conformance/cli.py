@@ -157,9 +157,13 @@ def run(
     if resume is None or given & {"names", "configuration", "tier"}:
         selection = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()), tier=tier)
     check_scale(scale)
+    if durations is not None and (shard is None or resume is not None):
+        raise ConformanceError("--durations goes with the --shard of a new run; leave it out.")
+    if resume is not None and directory is not None:
+        raise ConformanceError(f"--resume {resume} names the directory already; leave --run out.")
+    if directory is not None:
+        runs.check_new(directory)
     if resume is not None:
-        if directory is not None:
-            raise ConformanceError(f"--resume {resume} names the directory already; leave --run out.")
         asked = {name: value for name, value in options.items() if name in given}
         opened = runs.resumed(resume, selection=selection, options=asked, shard=part)
     else:
@@ -714,6 +718,9 @@ def export_records(
     if not (ctrf or junit or csv or parquet or step_summary):
         raise ConformanceError("say what to write: --ctrf, --junit, --csv, --parquet (each with a file), or --step-summary.")
     found = load(records or RECORDS).records
+    for path in (ctrf, junit, csv, parquet):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
     for path, render in ((ctrf, render_ctrf), (junit, render_junit), (csv, render_csv)):
         if path is not None:
             path.write_text(render(found), encoding="utf-8", newline="")

@@ -117,16 +117,25 @@ def resumed(
     return recorded
 
 
+def check_new(directory: Path) -> None:
+    """Say before any work is done that no run can be started in a directory.
+
+    Raises:
+        ConformanceError: it holds a run already, or something else.
+    """
+    if (directory / MANIFEST).exists():
+        raise ConformanceError(f"{directory} holds a run already. Continue it with --resume {directory}, or name another one.")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConformanceError(f"{directory} is there and holds no run; name a directory that is new or empty.")
+
+
 def start(directory: Path, described: Manifest) -> None:
     """Write the manifest of a new run.
 
     Raises:
         ConformanceError: the directory holds a run already, or something else.
     """
-    if (directory / MANIFEST).exists():
-        raise ConformanceError(f"{directory} holds a run already. Continue it with --resume {directory}, or name another one.")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ConformanceError(f"{directory} is there and holds no run; name a directory that is new or empty.")
+    check_new(directory)
     directory.mkdir(parents=True, exist_ok=True)
     _write(directory / MANIFEST, described.model_dump_json(indent=2) + "\n")
     store.write(directory / RECORDS, [])
@@ -243,6 +252,7 @@ __all__ = [
     "RECORDS",
     "Manifest",
     "cells_of",
+    "check_new",
     "differences",
     "finished",
     "held",
