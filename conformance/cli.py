@@ -235,6 +235,62 @@ def merge(
         raise typer.Exit(1)
 
 
+@app.command("export-records")
+def export_records(
+    records: Annotated[Path | None, typer.Option(help=f"Records, or the directory of a run (default: {RECORDS}).")] = None,
+    ctrf: Annotated[Path | None, typer.Option(help="Write a CTRF report (JSON).")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a table, a row a cell.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the table as Parquet; needs executorch-zoo[analysis].")] = None,
+    step_summary: Annotated[bool, typer.Option("--step-summary", help="Append a summary to $GITHUB_STEP_SUMMARY.")] = False,
+) -> None:
+    """Write records in the formats that other tools read."""
+    from conformance.merging import load
+    from conformance.reports.ctrf import render_ctrf
+    from conformance.reports.junit import render_junit
+    from conformance.reports.step_summary import append_summary
+    from conformance.reports.tabular import render_csv, write_parquet
+
+    if not (ctrf or junit or csv or parquet or step_summary):
+        raise ConformanceError("say what to write: --ctrf, --junit, --csv, --parquet (each with a file), or --step-summary.")
+    found = load(records or RECORDS).records
+    for path in (ctrf, junit, csv, parquet):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    for path, render in ((ctrf, render_ctrf), (junit, render_junit), (csv, render_csv)):
+        if path is not None:
+            path.write_text(render(found), encoding="utf-8", newline="")
+            out.print(Text(f"wrote {path}"))
+    if parquet is not None:
+        write_parquet(parquet, found)
+        out.print(Text(f"wrote {parquet}"))
+    if step_summary:
+        out.print(Text(f"wrote {append_summary(found)}"))
+
+
+@app.command()
+def changed(
+    base: Annotated[str, typer.Option(help="What the branch is compared with, from where it left it.")] = "origin/main",
+    form: Annotated[
+        str, typer.Option("--format", help="text: a family a line; github: what $GITHUB_OUTPUT takes (families, everything).")
+    ] = "text",
+    root: Root = Path(),
+) -> None:
+    """Name the families that a branch changed."""
+    from conformance.changed import since
+
+    if form not in ("text", "github"):
+        raise unknown("--format", form, ("text", "github"))
+    found = since(base, root)
+    if form == "github":
+        out.print(Text(f"families={' '.join(found.families)}\neverything={str(found.everything).lower()}"))
+        return
+    for family in found.families:
+        out.print(Text(family))
+    if found.everything:
+        err.print("code of every model was changed: zoo run --tier smoke")
+
+
 def _notice(stock_lowering: bool) -> None:
     """Say once if lowering is slower than it could be."""
     from exporters.lowering import notice
@@ -697,62 +753,6 @@ def report(
         return
     changed = write_reports(root, records)
     out.print(Text("\n".join(f"wrote {path}" for path in changed) or "the reports agree with the records already"))
-
-
-@app.command("export-records")
-def export_records(
-    records: Annotated[Path | None, typer.Option(help=f"Records, or the directory of a run (default: {RECORDS}).")] = None,
-    ctrf: Annotated[Path | None, typer.Option(help="Write a CTRF report (JSON).")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a table, a row a cell.")] = None,
-    parquet: Annotated[Path | None, typer.Option(help="Write the table as Parquet; needs executorch-zoo[analysis].")] = None,
-    step_summary: Annotated[bool, typer.Option("--step-summary", help="Append a summary to $GITHUB_STEP_SUMMARY.")] = False,
-) -> None:
-    """Write records in the formats that other tools read."""
-    from conformance.merging import load
-    from conformance.reports.ctrf import render_ctrf
-    from conformance.reports.junit import render_junit
-    from conformance.reports.step_summary import append_summary
-    from conformance.reports.tabular import render_csv, write_parquet
-
-    if not (ctrf or junit or csv or parquet or step_summary):
-        raise ConformanceError("say what to write: --ctrf, --junit, --csv, --parquet (each with a file), or --step-summary.")
-    found = load(records or RECORDS).records
-    for path in (ctrf, junit, csv, parquet):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-    for path, render in ((ctrf, render_ctrf), (junit, render_junit), (csv, render_csv)):
-        if path is not None:
-            path.write_text(render(found), encoding="utf-8", newline="")
-            out.print(Text(f"wrote {path}"))
-    if parquet is not None:
-        write_parquet(parquet, found)
-        out.print(Text(f"wrote {parquet}"))
-    if step_summary:
-        out.print(Text(f"wrote {append_summary(found)}"))
-
-
-@app.command()
-def changed(
-    base: Annotated[str, typer.Option(help="What the branch is compared with, from where it left it.")] = "origin/main",
-    form: Annotated[
-        str, typer.Option("--format", help="text: a family a line; github: what $GITHUB_OUTPUT takes (families, everything).")
-    ] = "text",
-    root: Root = Path(),
-) -> None:
-    """Name the families that a branch changed."""
-    from conformance.changed import since
-
-    if form not in ("text", "github"):
-        raise unknown("--format", form, ("text", "github"))
-    found = since(base, root)
-    if form == "github":
-        out.print(Text(f"families={' '.join(found.families)}\neverything={str(found.everything).lower()}"))
-        return
-    for family in found.families:
-        out.print(Text(family))
-    if found.everything:
-        err.print("code of every model was changed: zoo run --tier smoke")
 
 
 @app.command()
