@@ -13,7 +13,8 @@ from zoo import registry
 
 _FAMILY = re.compile(r"(?:zoo/models/|tests/models/test_)([a-z0-9_]+)\.py")
 _EVERYTHING = re.compile(
-    r"(?:zoo|exporters|conformance)/.+|pyproject\.toml|(?:tests/(?:models/)?)?conftest\.py|\.github/actions/.+"
+    r"(?:zoo|exporters|conformance)/.+|pyproject\.toml|(?:tests/(?:models/)?)?conftest\.py|\.github/actions/.+",
+    re.DOTALL,
 )
 _NOTHING = re.compile(r"conformance/reports/.+|.+\.md")
 """Of these, what no cell depends on."""

@@ -80,10 +80,10 @@ def durations(cells: Iterable[Cell], records: Iterable[Record]) -> dict[str, flo
 def partition(cells: Sequence[Cell], costs: Mapping[str, float], count: int) -> list[tuple[Cell, ...]]:
     """``count`` parts of ``cells`` that take about equally long.
 
-    The longest is packed first, onto the part that has least to do (Graham, 1969). What is packed is a whole model, whose twin
-    is then built once, as long as its part stays within ``SLACK`` of the mean; any other model is dealt cell by cell, to a part
-    that has some of it already if that one stays within ``SLACK``. So no part takes longer than ``SLACK`` times the mean, or
-    than the mean and one cell. The parts depend on the names of the cells and on the costs, not on the order of ``cells``.
+    The longest is packed first, onto the part that has least to do (Graham, 1969): models by what their cells take together,
+    and of each the cells. A cell goes to a part that has some of its model already, whose twin is then built once, as long as
+    that part stays within ``SLACK`` of the mean. So no part takes longer than ``SLACK`` times the mean, or than the mean and one
+    cell. The parts depend on the names of the cells and on the costs, not on the order of ``cells``.
 
     Args:
         cells: The cells of the whole run.
@@ -101,30 +101,16 @@ def partition(cells: Sequence[Cell], costs: Mapping[str, float], count: int) -> 
     loads = [0.0] * count
     counts = [0] * count
     place: dict[str, int] = {}
-
-    def pack(members: Sequence[Cell], part: int) -> None:
-        for cell in members:
-            place[cell.name] = part
-            loads[part] += costs[cell.name]
-            counts[part] += 1
-
     for name in sorted(models, key=lambda name: (-whole[name], name)):
-        members = models[name]
-        least = min(range(count), key=lambda part: (loads[part], counts[part], part))
-        if loads[least] + whole[name] <= most:
-            pack(members, least)
-            continue
-        for cell in members:
-            least = min(
-                range(count),
-                key=lambda part: (
-                    loads[part] + costs[cell.name] > most or all(place.get(other.name) != part for other in members),
-                    loads[part],
-                    counts[part],
-                    part,
-                ),
-            )
-            pack([cell], least)
+        of_model: set[int] = set()
+        for cell in models[name]:
+            cost = costs[cell.name]
+            home = [part for part in of_model if loads[part] + cost <= most]
+            part = min(home or range(count), key=lambda part: (loads[part], counts[part], part))
+            place[cell.name] = part
+            of_model.add(part)
+            loads[part] += cost
+            counts[part] += 1
     return [tuple(cell for cell in cells if place[cell.name] == part) for part in range(count)]
 
 

@@ -49,6 +49,18 @@ def test_a_models_cells_stay_together_where_that_leaves_the_parts_alike():
     assert sum(any(cell.model.name == heavy for cell in part) for part in partition(CELLS, cost, 4)) == 4
 
 
+def test_the_longest_is_packed_first():
+    """One after the other, 1, 1, 1, 1 and 4 would make parts of 2 and 6."""
+    of_models = [cell for cell in CELLS if cell.configuration == "xnnpack-fp32"][:5]
+    of_one = matrix.cells(registry.select((CELLS[0].model.name,)), tier="nightly")[:5]
+    for cells in (of_models, of_one):
+        assert len(cells) == 5
+        for longest in cells:
+            cost = {cell.name: 4.0 if cell is longest else 1.0 for cell in cells}
+            loads = [sum(cost[cell.name] for cell in part) for part in partition(cells, cost, 2)]
+            assert loads == [4.0, 4.0]
+
+
 def test_a_cell_without_a_record_takes_the_median_of_its_like(make_record):
     def recorded(cell, *stages):
         return make_record(
