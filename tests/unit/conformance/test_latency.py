@@ -22,7 +22,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def session(clock):
-    """A session that takes ``prefill[block]`` and ``decode[block]`` seconds a call; block 0 is the warm-up. The first call of each
+    """A session that takes ``prefill[block]`` and ``decode[block]`` seconds a call; block 0 is the warm-up. The first call of a
     turn takes longer."""
 
     class Timed:
