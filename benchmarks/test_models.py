@@ -4,8 +4,8 @@
 One group a model and phase (encode, prefill and decode, or a call), so that pytest-benchmark's table has them with their ratio;
 a table at the end has them all, with the share of the memory roofline of a decoded token. Weights are seeded random ones: they
 say nothing of quality and everything of speed. Programs come from the artifact cache; the first run makes them. With
-``--scale twin`` it measures the twins. Figures that are compared over time come from the interleaved measurement in the records;
-these are for looking at.
+``--scale twin`` it measures the twins. Figures that are compared over time come from the interleaved measurement in the
+records; these are for looking at.
 """
 
 import copy
