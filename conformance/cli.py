@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -66,6 +67,8 @@ Stock = Annotated[
     ),
 ]
 Root = Annotated[Path, typer.Option(help="The project's directory.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file instead of printing it.")]
+Only = Annotated[list[str] | None, typer.Option("--configuration", "-c", help="Only this configuration id; may be repeated.")]
 
 
 @app.command("list")
@@ -753,6 +756,135 @@ def report(
         return
     changed = write_reports(root, records)
     out.print(Text("\n".join(f"wrote {path}" for path in changed) or "the reports agree with the records already"))
+
+
+@app.command("diff")
+def show_diff(
+    before: Annotated[Path, typer.Argument(help="A file or directory of records, or a run's directory.")],
+    after: Annotated[Path, typer.Argument(help="Likewise, of later.")],
+    format: Annotated[str, typer.Option(help="How: table, markdown or html.")] = "table",
+    output: Output = None,
+) -> None:
+    """Show what changed between two runs: broken, slower, larger, gone, fixed, new. Exit code 1 if something is worse."""
+    from conformance import changes
+    from conformance import record as store
+    from conformance.reports import changes as reports
+
+    _check_format(format, ("table", "markdown", "html"))
+    sides = store.read(before), store.read(after)
+    found = reports.diff(*sides, changes.compare(*sides), names=(str(before), str(after)))
+    texts = {"markdown": reports.markdown, "html": reports.html}
+    _deliver(reports.table(found) if format == "table" else texts[format](found), output)
+    if found.worse:
+        raise typer.Exit(1)
+
+
+@app.command()
+def gate(
+    names: Names = None,
+    configuration: Only = None,
+    tier: Tier = "default",
+    records: Annotated[Path | None, typer.Option(help="Judge these records of a run instead of running the cells.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Compare with this git ref: both sides run here, and their programs are timed in turns.")
+    ] = None,
+    latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Measure and compare latency.")] = True,
+    launches: Annotated[
+        int, typer.Option(min=1, max=1000, help="Processes to time a cell in at most, while it is unclear.")
+    ] = 15,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Cells at a time while they are run; launches are alone.")
+    ] = 2,
+    threads: Threads = 1,
+    scale: Scale = "twin",
+    format: Annotated[str, typer.Option(help="How: table, markdown or json.")] = "table",
+    output: Output = None,
+    root: Root = Path(),
+) -> None:
+    """Hold a run against what was accepted (reports/baselines, or a git ref). Exit code 1 if something is worse."""
+    from conformance import gating
+    from conformance.reports import gate as reports
+
+    _check_format(format, ("table", "markdown", "json"))
+    if records is not None and against is not None:
+        raise ConformanceError("--records and --against exclude each other: --against runs the cells of both sides.")
+    if scale != "twin" and against is None and records is None:
+        check_scale(scale)
+    wanted = gating.Wanted(tuple(names or ()), tuple(configuration or ()), tier, scale, threads, jobs)
+    with err.status("starting") as status:
+        tools = gating.Tools(
+            run=lambda runner, cells: _run_whole(runner, cells, jobs, status),
+            on_step=lambda text: status.update(Text(text)),
+            launches=launches if latency else 0,
+        )
+        if against is not None:
+            verdict = gating.against_ref(root, against, wanted, tools)
+        else:
+            verdict = gating.against_baselines(root, records, wanted, tools)
+    texts = {"markdown": reports.markdown, "json": reports.as_json}
+    _deliver(reports.table(verdict) if format == "table" else texts[format](verdict), output)
+    if not verdict.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def baseline(
+    names: Names = None,
+    update: Annotated[bool, typer.Option("--update", help="Record what the records say as accepted.")] = False,
+    records: Annotated[Path | None, typer.Option(help=f"The records (default: {RECORDS}).")] = None,
+    launches: Annotated[
+        int, typer.Option(min=0, max=1000, help="Processes to time each passing cell in, beside its own run.")
+    ] = 7,
+    root: Root = Path(),
+) -> None:
+    """Show the accepted figures under reports/baselines, or record them anew from the records of a run."""
+    from conformance import gating
+
+    if not update:
+        if records is not None:
+            raise ConformanceError("--records goes with --update; without it, 'zoo baseline' shows what is recorded.")
+        _columns(("model", "cells", "launches", "recorded", "versions"), *gating.recorded(root, tuple(names or ())))
+        return
+    with err.status("starting") as status:
+        changed, notes = gating.update_baselines(
+            root, tuple(names or ()), records or root / RECORDS, launches, on_step=lambda text: status.update(Text(text))
+        )
+    for note in notes:
+        err.print(Text(note), style="yellow")
+    out.print(Text("\n".join(f"wrote {path}" for path in changed) or "the baselines agree with the records already"))
+
+
+def _check_format(format: str, allowed: Sequence[str]) -> None:
+    if format not in allowed:
+        raise unknown("format", format, allowed)
+
+
+def _deliver(what: Any, output: Path | None) -> None:
+    """Print a report, or write it to a file."""
+    if output is None:
+        if isinstance(what, str):
+            out.print(Text(what), end="")
+        else:
+            out.print(what)
+        return
+    if not isinstance(what, str):
+        plain = Console(file=io.StringIO(), width=160, highlight=False)
+        plain.print(what)
+        what = plain.file.getvalue()  # type: ignore[attr-defined]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(what, encoding="utf-8")
+    err.print(Text(f"wrote {output}"))
+
+
+def _run_whole(runner: Any, cells: Sequence[Cell], jobs: int, status: Any) -> list[Record]:
+    """The records of cells, all of them."""
+    status.stop()
+    found, interrupted = _run_cells(runner, cells, jobs)
+    status.start()
+    if interrupted:
+        err.print(f"interrupted: {len(found)} of {_count(len(cells), 'cell')} done")
+        raise typer.Exit(130)
+    return found
 
 
 @app.command()

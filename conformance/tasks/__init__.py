@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,17 @@ Runner = Callable[[Model, CellRequest, Trail, Record], None]
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A part of what a session does, to be timed by itself."""
+
+    prepare: Callable[[Any], object]
+    """Brings a session to where the part begins."""
+    work: Callable[[Any], object]
+    steps: int = 1
+    """Tokens that are decoded one by one."""
+
+
+@dataclass(frozen=True)
 class Bench:
     """A cell that is ready to be timed: what its sessions are, and what they are fed."""
 
@@ -28,6 +39,8 @@ class Bench:
     """From a program's path (and ``expected``, ``verify``) its session."""
     measure: Callable[..., dict[str, Any]]
     """From sessions by name (and ``blocks``, ``against``) what ``conformance.latency`` finds."""
+    phases: Mapping[str, Phase]
+    """By name: ``encode``, ``prefill`` and ``decode``, or ``infer``."""
 
 
 Bencher = Callable[[Model, CellRequest, Trail], Bench]

@@ -22,7 +22,7 @@ from conformance.record import Check, Record
 from conformance.sessions.eager import eager_session, rounded_model
 from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.protocol import ConditionedSession, GenerationSession
-from conformance.tasks import Bench, Bencher, Runner, stages
+from conformance.tasks import Bench, Bencher, Phase, Runner, stages
 from conformance.trail import CellRequest, Trail
 from exporters.artifact import Artifact, ProgramFile
 from exporters.config import ExportConfig
@@ -220,7 +220,33 @@ def _bench(task: Task, model: Model, request: CellRequest, trail: Trail) -> Benc
         eager=ready.eager,
         open=functools.partial(task.session, threads=request.threads),
         measure=functools.partial(_measure, ready.reference),
+        phases=_phases(ready.reference),
     )
+
+
+def _phases(reference: Reference) -> dict[str, Phase]:
+    tokens, prompt = reference.whole, _prompt_tokens(reference)
+    steps = min(latency.DECODE_TOKENS, tokens.shape[1] - prompt)
+
+    def begin(session: GenerationSession) -> None:
+        reference.about(session, reference.first)
+        session.reset()
+
+    def prefill(session: GenerationSession) -> Tensor:
+        return session.forward(tokens[:, :prompt], 0)
+
+    def prefilled(session: GenerationSession) -> None:
+        begin(session)
+        prefill(session)
+
+    def decode(session: GenerationSession) -> None:
+        for position in range(prompt, prompt + steps):
+            session.forward(tokens[:, position : position + 1], position)
+
+    found = {"prefill": Phase(begin, prefill), "decode": Phase(prefilled, decode, steps)}
+    if reference.conditions and reference.conditions[reference.first]:
+        found["encode"] = Phase(lambda session: session.reset(), lambda session: reference.about(session, reference.first))
+    return found
 
 
 def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Record) -> None:
@@ -334,9 +360,14 @@ def _measure(reference: Reference, sessions: Mapping[str, GenerationSession], **
     return latency.measure(
         sessions,
         reference.whole[0].tolist(),
-        prompt_tokens=min(max(32, reference.least_prompt), reference.max_seq_len // 2),
+        prompt_tokens=_prompt_tokens(reference),
         **options,
     )
+
+
+def _prompt_tokens(reference: Reference) -> int:
+    """How many tokens are prefilled before latency is measured."""
+    return min(max(32, reference.least_prompt), reference.max_seq_len // 2)
 
 
 def eos_ids(model: Any) -> frozenset[int]:

@@ -19,7 +19,7 @@ from conformance.record import Check, Record
 from conformance.sessions.eager import EagerInference, rounded_model
 from conformance.sessions.executorch import ExecuTorchInference
 from conformance.sessions.protocol import InferenceSession
-from conformance.tasks import Bench, Bencher, Runner, stages
+from conformance.tasks import Bench, Bencher, Phase, Runner, stages
 from conformance.trail import CellRequest, Trail
 from exporters.artifact import Artifact
 from exporters.config import ExportConfig
@@ -100,6 +100,7 @@ def _bench(task: Task, model: Model, request: CellRequest, trail: Trail) -> Benc
         eager=EagerInference(eager_model),
         open=functools.partial(ExecuTorchInference, threads=request.threads),
         measure=functools.partial(latency.measure_inference, inputs=examples.inputs[0]),
+        phases={"infer": Phase(lambda _: None, lambda session: session.infer(examples.inputs[0]))},
     )
 
 

@@ -22,8 +22,8 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def session(clock):
-    """A session that takes ``prefill[block]`` and ``decode[block]`` seconds a call; block 0 is the warm-up. The first call of each
-    turn takes longer."""
+    """A session that takes ``prefill[block]`` and ``decode[block]`` seconds a call; block 0 is the warm-up. The first call of
+    each turn takes longer."""
 
     class Timed:
         max_seq_len = 32
