@@ -82,8 +82,8 @@ def partition(cells: Sequence[Cell], costs: Mapping[str, float], count: int) -> 
 
     The longest is packed first, onto the part that has least to do (Graham, 1969): models by what their cells take together,
     and of each the cells. A cell goes to a part that has some of its model already, whose twin is then built once, as long as
-    that part stays within ``SLACK`` of the mean. So no part takes longer than ``SLACK`` times the mean, or than the mean and one
-    cell. The parts depend on the names of the cells and on the costs, not on the order of ``cells``.
+    that part stays within ``SLACK`` of the mean. So no part takes longer than ``SLACK`` times the mean, or than the mean and
+    one cell. The parts depend on the names of the cells and on the costs, not on the order of ``cells``.
 
     Args:
         cells: The cells of the whole run.
