@@ -1,0 +1,159 @@
+"""What of the records goes into the page.
+
+The summary has a few figures of every cell, by column, and is read when the page opens. Everything else is packed (JSON, deflate,
+base64) and unpacked when it is looked at: the details of a model's cells, an earlier run, the comparison of two runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+from conformance.changes import KINDS, compare
+from conformance.record import STAGES, Record, Status
+from conformance.reports.dashboard.history import Run
+
+STATUSES: tuple[str, ...] = get_args(Status)
+_DIGITS = 6
+"""Significant digits of the figures in the details."""
+
+
+def summary(runs: Sequence[Run]) -> dict[str, Any]:
+    """What the page knows when it opens: the runs, and the matrix of the first one, by column.
+
+    A figure that a cell does not have is ``None``. Models, families, tasks, configurations, statuses and reasons are numbers that
+    count the lists beside them.
+    """
+    records = sorted(runs[0].records, key=lambda record: (record.model, record.configuration))
+    models = {record.model: record for record in records}
+    families, tasks = (_ranks(getattr(record, name) for record in models.values()) for name in ("family", "task"))
+    configurations = _ranks(record.configuration for record in records)
+    reasons = _ranks(["", *(record.reason for record in records)])
+    numbers = {name: number for number, name in enumerate(models)}
+    return {
+        "statuses": STATUSES,
+        "stages": STAGES,
+        "kinds": KINDS,
+        "runs": [_run(run) for run in runs],
+        "models": {
+            "name": list(models),
+            "family": [families[record.family] for record in models.values()],
+            "task": [tasks[record.task] for record in models.values()],
+            "hub": [record.hub_id for record in models.values()],
+        },
+        "families": list(families),
+        "tasks": list(tasks),
+        "configurations": list(configurations),
+        "reasons": list(reasons),
+        "cells": {
+            "model": [numbers[record.model] for record in records],
+            "configuration": [configurations[record.configuration] for record in records],
+            "status": [STATUSES.index(record.status) for record in records],
+            "reason": [reasons[record.reason] for record in records],
+            "speedup": [_short(speedup(record)) for record in records],
+            "bytes": [record.file_bytes for record in records],
+            "delegated": [_short(record.delegated_share) for record in records],
+            "error": [_short(_metric(record, "logits", "max_abs_error")) for record in records],
+            "kl": [_short(_metric(record, "quality", "kl_mean")) for record in records],
+            "sqnr": [_short(_metric(record, "quality", "sqnr_db")) for record in records],
+            "top1": [_short(_metric(record, "quality", "top1")) for record in records],
+        },
+    }
+
+
+def details(records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
+    """All of the records, by model, with figures of six digits."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in sorted(records, key=lambda record: (record.model, record.configuration)):
+        whole = record.model_dump(exclude={"schema_version", "model", "family", "task"})
+        found.setdefault(record.model, []).append(_rounded(whole))
+    return dict(sorted(found.items()))
+
+
+def compact(run: Run) -> dict[str, Any]:
+    """What the page keeps of an earlier run: status, speed-up, bytes and versions of each cell, by column."""
+    records = sorted(run.records, key=lambda record: record.cell)
+    versions = _ranks(json.dumps(record.versions, sort_keys=True) for record in records)
+    return {
+        "cell": [record.cell for record in records],
+        "status": [STATUSES.index(record.status) for record in records],
+        "speedup": [_short(speedup(record)) for record in records],
+        "bytes": [record.file_bytes for record in records],
+        "date": [record.created[:10] for record in records],
+        "version": [versions[json.dumps(record.versions, sort_keys=True)] for record in records],
+        "versions": [json.loads(text) for text in versions],
+    }
+
+
+def comparisons(runs: Sequence[Run]) -> dict[str, list[list[Any]]]:
+    """What ``conformance.changes`` says of every two runs, by the numbers of the earlier and the later one: ``"3-0"``."""
+    found = {}
+    for later, earlier in itertools.combinations(range(len(runs)), 2):
+        changes = compare(runs[earlier].records, runs[later].records)
+        found[f"{earlier}-{later}"] = [
+            [KINDS.index(change.kind), change.cell, change.figure, _short(change.before), _short(change.after), change.what]
+            for change in changes
+        ]
+    return found
+
+
+def speedup(record: Record) -> float | None:
+    """How many times as fast as eager PyTorch: in decoding, or of a call."""
+    program = record.latency.get("executorch", {})
+    ratio: float | None = program.get("decode_speedup", program.get("infer_speedup"))
+    return ratio
+
+
+def as_json(value: Any) -> str:
+    """JSON that may stand in a script element: nothing in it can end the element, or begin a comment."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def packed(value: Any) -> str:
+    """JSON, deflated (RFC 1950), in base64."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(zlib.compress(text.encode("ascii"), 6)).decode("ascii")
+
+
+def _run(run: Run) -> dict[str, Any]:
+    statuses = Counter(record.status for record in run.records)
+    versions = Counter(json.dumps(record.versions, sort_keys=True) for record in run.records)
+    return {
+        "label": run.label,
+        "source": run.source,
+        "date": run.date,
+        "cells": len(run.records),
+        "statuses": {status: statuses[status] for status in STATUSES if statuses[status]},
+        "scales": sorted({record.scale for record in run.records}),
+        "versions": [json.loads(text) for text in sorted(versions)],
+    }
+
+
+def _metric(record: Record, check: str, name: str) -> float | None:
+    value = record.checks[check].metrics.get(name) if check in record.checks else None
+    return value if isinstance(value, (int, float)) else None
+
+
+def _ranks(values: Iterable[str]) -> dict[str, int]:
+    """The distinct values in alphabetical order, and their numbers."""
+    return {value: number for number, value in enumerate(sorted(set(values)))}
+
+
+def _short(value: Any) -> Any:
+    """A number with four significant digits; anything else as it is."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, Mapping):
+        return {name: _rounded(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(entry) for entry in value]
+    return value
