@@ -13,7 +13,7 @@ TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 .PHONY: conformance test everything check install clean
 
 conformance: $(INSTALLED)
-	@$(BIN)/zoo run smollm2 qwen3 gemma3 --records reports/records.jsonl; code=$$?; \
+	@$(BIN)/zoo run smollm2 qwen3 gemma3 --records reports/records; code=$$?; \
 	$(BIN)/zoo report || exit $$?; exit $$code
 
 test: $(INSTALLED)

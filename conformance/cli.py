@@ -26,7 +26,7 @@ from conformance.errors import ConformanceError
 from conformance.matrix import Cell
 from conformance.quiet import quiet
 from conformance.record import GREEN, Record
-from conformance.reports.support_matrix import RECORDS, drifted, write_reports
+from conformance.reports.generated import RECORDS, drifted, write_reports
 from conformance.sessions.protocol import SessionError
 from exporters.config import ExportConfig
 from exporters.errors import ExportError
@@ -131,7 +131,7 @@ def run(
     timeout: Annotated[float, typer.Option(min=1, max=1e6, help="Seconds one cell may take.")] = 1800,
     memory: Annotated[float, typer.Option(min=0, max=65536, help="GiB one cell may use; 0 for 80 % of the machine's.")] = 0,
     records: Annotated[
-        Path | None, typer.Option(help="Merge the records into this file, such as reports/records.jsonl.")
+        Path | None, typer.Option(help="Merge the records into this file or directory, such as reports/records.")
     ] = None,
     stock_lowering: Stock = False,
 ) -> None:
@@ -618,7 +618,7 @@ def report(
     records: Annotated[Path | None, typer.Option(help=f"The records (default: {RECORDS}).")] = None,
     root: Root = Path(),
 ) -> None:
-    """Write the README's support matrix and reports/SUPPORT.md from the records."""
+    """Write the README's support matrix, reports/SUPPORT.md, a page for each family, and badges from the records."""
     if check:
         stale = drifted(root, records)
         for path in stale:

@@ -44,7 +44,8 @@ def measure(
 
     Returns:
         For each session milliseconds of prefill and tokens a second of decode, as median and p25 (the better quartile:
-        lower time, higher rate); and for all but ``eager`` the median of the blocks' ratios, above 1 when it is faster.
+        lower time, higher rate); for all but ``eager`` the median of the blocks' ratios, above 1 when it is faster; and the
+        ``samples``: by phase and session the seconds of a prefill or of a decoded token in each block.
     """
     decode_tokens = min(decode_tokens, len(tokens) - prompt_tokens)
     if decode_tokens < 1:
@@ -82,6 +83,10 @@ def measure(
         if name != "eager":
             result[name]["prefill_speedup"] = _ratio(samples["eager"].prefill, samples[name].prefill)
             result[name]["decode_speedup"] = _ratio(samples["eager"].decode, samples[name].decode)
+    result["samples"] = {
+        "prefill": {name: _rounded(found.prefill) for name, found in samples.items()},
+        "decode": {name: _rounded(found.decode) for name, found in samples.items()},
+    }
     return result
 
 
@@ -95,7 +100,8 @@ def measure_inference(
         calls: Calls a block.
 
     Returns:
-        For each session milliseconds a call, as median and p25; and for all but ``eager`` the median of the blocks' ratios.
+        For each session milliseconds a call, as median and p25; for all but ``eager`` the median of the blocks' ratios; and the
+        ``samples``: by session the seconds of a call in each block.
     """
     samples: dict[str, list[float]] = {name: [] for name in sessions}
     order = list(sessions)
@@ -112,6 +118,7 @@ def measure_inference(
         result[name] = {"infer_ms": 1e3 * statistics.median(found), "infer_ms_p25": 1e3 * _p25(found)}
         if name != "eager":
             result[name]["infer_speedup"] = _ratio(samples["eager"], found)
+    result["samples"] = {"infer": {name: _rounded(found) for name, found in samples.items()}}
     return result
 
 
@@ -132,6 +139,11 @@ def _seconds(action: Callable[[], object]) -> float:
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
+
+
+def _rounded(seconds: Sequence[float]) -> list[float]:
+    """To four digits: a block varies by more."""
+    return [float(f"{value:.3e}") for value in seconds]
 
 
 def _p25(values: Sequence[float]) -> float:

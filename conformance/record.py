@@ -5,10 +5,11 @@ Everything that is shown (the matrix, the terminal, the gate) derives from recor
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -97,12 +98,17 @@ class GenerationRecord(_Schema):
     stop: str
     smallest_margin: Annotated[float | None, BeforeValidator(_finite)]
     diverged_at: int | None = None
+    reference_pieces: list[str] = Field(default_factory=list)
+    """The tokens of ``reference`` as text, one by one; only where ``tokens`` are others."""
+    pieces: list[str] = Field(default_factory=list)
+    """The tokens of ``tokens`` likewise."""
 
 
 class Record(_Schema):
     """One cell, once run."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
+    """Version 2 added methods, delegation, error_by_position, pieces, and the samples of latency."""
     created: str
     """UTC, ISO 8601."""
     model: str
@@ -119,10 +125,18 @@ class Record(_Schema):
     failure: Failure | None = None
     checks: dict[str, Check] = Field(default_factory=dict)
     generations: list[GenerationRecord] = Field(default_factory=list)
+    error_by_position: Annotated[list[float | None], BeforeValidator(_finite)] = Field(default_factory=list)
+    """Largest absolute error of the logits (or hidden states) at each compared position, one text after the other, against the
+    baseline."""
     latency: Figures = Field(default_factory=dict)
+    """Figures by session; ``samples`` has by phase and session the seconds of a step, one for each block, paired."""
+    methods: list[str] = Field(default_factory=list)
+    """The program's entry points."""
     file_bytes: int | None = None
     file_sha256: str | None = None
     delegated_share: float | None = None
+    delegation: dict[str, Any] = Field(default_factory=dict)
+    """How many delegates there are, and by operator how many run in them (``delegated``) and outside (``undelegated``)."""
     quantization: dict[str, Any] = Field(default_factory=dict)
     cache: list[dict[str, Any]] = Field(default_factory=list)
     max_seq_len: int | None = None
@@ -156,62 +170,110 @@ def append(path: Path, record: Record) -> None:
         os.close(descriptor)
 
 
+def _is_directory(path: Path) -> bool:
+    """Whether records are kept there in a file for each model: a directory, or a name that no file of JSON Lines has."""
+    return path.is_dir() or (not path.exists() and not path.suffix)
+
+
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Replace a file of JSON Lines, sorted by model and configuration."""
+    """Replace what is recorded at ``path``: a file of JSON Lines, sorted by model and configuration, or a directory with such a
+    file for each model."""
+    ordered = sorted(records, key=lambda record: record.cell)
+    if not _is_directory(path):
+        _write_lines(path, ordered)
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    kept = set()
+    for model, of_model in itertools.groupby(ordered, key=lambda record: record.model):
+        kept.add(place(path, model))
+        _write_lines(place(path, model), list(of_model))
+    for file in set(path.glob("*.jsonl")) - kept:
+        file.unlink()
+
+
+def place(directory: Path, model: str) -> Path:
+    """The file of a model's records in a directory of them."""
+    return directory / f"{model}.jsonl"
+
+
+def _write_lines(path: Path, records: Sequence[Record]) -> None:
+    """Replace a file at once, unless it says the same already."""
+    text = "".join(record.model_dump_json() + "\n" for record in records)
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [record.model_dump_json() + "\n" for record in sorted(records, key=lambda record: record.cell)]
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.writelines(lines)
+        file.write(text)
     Path(partial).chmod(0o644)
     Path(partial).replace(path)
 
 
 def check_mergeable(path: Path, *, scale: str) -> None:
-    """Say before any work is done that ``merge`` cannot take records of ``scale`` into a file.
+    """Say before any work is done that ``merge`` cannot take records of ``scale`` into a file or a directory.
 
     Raises:
-        ConformanceError: the file cannot be written or read, or holds records of another scale.
+        ConformanceError: it cannot be written or read, or holds records of another scale.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8"):
-            pass
+        if _is_directory(path):
+            path.mkdir(parents=True, exist_ok=True)
+            strangers = sorted(entry.name for entry in path.iterdir() if entry.suffix != ".jsonl")
+            if strangers:
+                raise ConformanceError(
+                    f"cannot write the records {path}: it is a directory of other things ({strangers[0]}). Name another one, "
+                    "or a file."
+                )
+            tempfile.TemporaryFile(dir=path).close()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8"):
+                pass
     except OSError as error:
         raise ConformanceError(f"cannot write the records {path}: {error.strerror}. Name another file.") from error
-    other = next((record.scale for record in read(path) if record.scale != scale), None)
+    other = next((record.scale for record in _existing(path) if record.scale != scale), None)
     if other is not None:
         raise ConformanceError(f"{path} holds records of scale {other}, which {scale} would replace; name another file.")
 
 
 def merge(path: Path, records: Iterable[Record]) -> None:
-    """Put records into a file, in the place of earlier ones of the same cells; others that do so wait."""
+    """Put records into a file or a directory, in the place of earlier ones of the same cells; others that do so wait."""
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
-        merged = {record.cell: record for record in (read(path) if path.is_file() else [])}
+        merged = {record.cell: record for record in _existing(path)}
         write(path, (merged | {record.cell: record for record in records}).values())
 
 
+def _existing(path: Path) -> list[Record]:
+    return read(path) if path.is_file() or (path.is_dir() and any(path.glob("*.jsonl"))) else []
+
+
 def read(path: Path) -> list[Record]:
-    """The records of a file; the latest one of each cell.
+    """The records of a file of JSON Lines, or of a directory of such files; the latest one of each cell.
 
     Raises:
-        ConformanceError: the file is missing, or a line is no record of a version this code reads.
+        ConformanceError: there is none, or a line is no record of a version this code reads.
     """
-    if not path.is_file():
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
+    if not files:
         raise ConformanceError(f"there are no records at {path}. 'zoo run' makes them.")
+    records: dict[str, Record] = {}
+    for file in files:
+        for record in _read_lines(file):
+            records[record.cell] = record
+    return list(records.values())
+
+
+def _read_lines(path: Path) -> Iterator[Record]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConformanceError(f"{path} is no file of records: {error}.") from error
-    records: dict[str, Record] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            record = Record.model_validate_json(line)
+            yield Record.model_validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the line"
             raise ConformanceError(f"{path}, line {number} is no record: {where}: {first['msg']}.") from error
-        records[record.cell] = record
-    return list(records.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor
@@ -37,10 +37,12 @@ class LogitsComparison:
     """Mean share of the reference's five best tokens that are among the candidate's five best."""
     reference_magnitude: float
     """Largest absolute logit of the reference."""
+    error_by_position: list[float | None] = field(default_factory=list)
+    """Largest absolute error at each position, to three digits."""
 
     def metrics(self) -> dict[str, float | int]:
-        """The figures as JSON values."""
-        return asdict(self)
+        """The figures of all positions together, as JSON values."""
+        return {name: value for name, value in asdict(self).items() if name != "error_by_position"}
 
 
 def compare_logits(reference: Tensor, candidate: Tensor) -> LogitsComparison:
@@ -73,6 +75,7 @@ def compare_logits(reference: Tensor, candidate: Tensor) -> LogitsComparison:
         top1=float((top_reference[:, 0] == top_candidate[:, 0]).double().mean()),
         top5=float(shared),
         reference_magnitude=float(reference.abs().max()),
+        error_by_position=[float(f"{error:.2e}") for error in difference.abs().amax(-1).tolist()],
     )
 
 

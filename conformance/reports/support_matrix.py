@@ -1,242 +1,210 @@
-"""The support matrix: the table in the README between its markers, and ``reports/SUPPORT.md``."""
+"""The support matrix: the table in the README between its markers, and ``reports/SUPPORT.md``. Every cell leads to its
+evidence, the row of its record on the page of its family (``conformance.reports.evidence``)."""
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from conformance.errors import ConformanceError
 from conformance.matrix import CORE, Cell, configurations
-from conformance.record import Record, read
+from conformance.record import Record
+from conformance.reports import figures
+from conformance.reports.figures import NEVER_RUN, PARTIAL, SYMBOLS
 from zoo import registry
 from zoo.model import TASKS, Model
 
-RECORDS = Path("reports/records.jsonl")
-SUPPORT = Path("reports/SUPPORT.md")
-README = Path("README.md")
-BEGIN, END = "<!-- support-matrix:begin -->", "<!-- support-matrix:end -->"
-
-SYMBOLS: Mapping[str, str] = {
-    "pass": "✅",
-    "known_failure": "⚠️",
-    "not_applicable": "➖",
-    "fail": "❌",
-    "crash": "❌",
-    "oom": "❌",
-    "timeout": "❌",
-    "fixed": "❌",
-    "blocked": "⏸️",
-    "inconclusive": "❔",
-}
-NEVER_RUN = "never run"
+PAGES = "reports/support"
 _KINDS = {
     "CausalLMExportableModule": "decoders",
     "MaskedLMExportableModule": "encoders",
     "Seq2SeqLMExportableModule": "encoders with decoders",
     "CTCExportableModule": "CTC",
 }
-_QUALITY = (("top1", ".3f"), ("kl_mean", ".1e"), ("sqnr_db", ".1f"))
+
+
+@dataclass(frozen=True)
+class Group:
+    """The models that share a table."""
+
+    task: str
+    wrapper: str
+    models: tuple[Model, ...]
+
+    @property
+    def title(self) -> str:
+        """The task, and the kind of model where a task has several."""
+        return f"{self.task} ({_KINDS[self.wrapper]})" if len(TASKS[self.task]) > 1 else self.task
+
+    @property
+    def families(self) -> dict[str, tuple[Model, ...]]:
+        """Its models by family."""
+        names = dict.fromkeys(model.family for model in self.models)
+        return {name: tuple(model for model in self.models if model.family == name) for name in names}
+
+
+def groups() -> list[Group]:
+    """The registry's models by task and wrapper."""
+    rows = tuple(registry.models().values())
+    found = [
+        Group(task, wrapper, tuple(row for row in rows if (row.task, row.wrapper) == (task, wrapper)))
+        for task, wrappers in TASKS.items()
+        for wrapper in wrappers
+    ]
+    return [group for group in found if group.models]
 
 
 def render_matrix(records: Sequence[Record]) -> str:
-    """The README's table: models by configuration, each cell with its status, decode speed-up over eager, and size."""
+    """The README's part: what the signs mean, the totals, and for each task its families by configuration."""
     found = {record.cell: record for record in records}
-    blocks = []
-    rows_of: dict[tuple[str, str], list[Model]] = {}
-    for task, wrappers in TASKS.items():
-        for wrapper in wrappers:
-            rows_of[task, wrapper] = [row for row in registry.models().values() if (row.task, row.wrapper) == (task, wrapper)]
-    for (task, wrapper), rows in rows_of.items():
-        if not rows:
-            continue
-        ids = CORE[wrapper]
-        header = ["Model", *(f"`{name}`" for name in ids), "Others"]
-        body = [
-            [f"**{row.name}**", *(_cell(found.get(Cell(row, name).name)) for name in ids), _others(row, ids, found)]
-            for row in rows
-        ]
-        kind = f" ({_KINDS[wrapper]})" if len(TASKS[task]) > 1 else ""
-        blocks.append(f"### {task}{kind}\n\n{_table(header, body)}")
-    return "\n\n".join([*blocks, _legend(records)]) + "\n"
+    parts = [_legend(), _totals(found)]
+    parts += [f"### {group.title}\n\n{_families(group, found)}" for group in groups()]
+    parts += [figures.provenance(records)] if records else []
+    return "\n\n".join(parts) + "\n"
 
 
-def _others(model: Model, ids: Sequence[str], found: Mapping[str, Record]) -> str:
-    """Counts of the statuses of the model's other configurations of the tier ``default``."""
-    rest = [found.get(Cell(model, name).name) for name in configurations(model, "default") if name not in ids]
+def _legend() -> str:
+    signs = (
+        f"{SYMBOLS['pass']} passed every check",
+        f"{PARTIAL} some of the family's models pass",
+        f"{SYMBOLS['known_failure']} known failure, its cause written down",
+        f"{SYMBOLS['not_applicable']} not applicable to this architecture",
+        f"{SYMBOLS['fail']} failed",
+        f"{SYMBOLS['inconclusive']} proves nothing",
+        f"{SYMBOLS['blocked']} blocked",
+    )
+    return (
+        f"{' · '.join(signs)} · *{NEVER_RUN}*: no record. Of what passes: the **speed-up** over eager PyTorch (in decoding, or "
+        "of a call), the **size** of the file and its share of the same model's `xnnpack-fp32`, and what rounding **costs**: "
+        "the share of positions with the same best token or class as eager fp32. Every sign leads to its evidence: figures, "
+        "reason, record, versions, and the command that reproduces it."
+    )
+
+
+def _totals(found: Mapping[str, Record]) -> str:
+    """How much of each task holds: over all configurations of the tier ``default``."""
+    body = []
+    for group in groups():
+        cells = [found.get(Cell(model, name).name) for model in group.models for name in configurations(model, "default")]
+        counts = collections.Counter(NEVER_RUN if record is None else record.status for record in cells)
+        applicable = len(cells) - counts["not_applicable"]
+        rest = {name: count for name, count in counts.items() if name not in ("pass", "not_applicable")}
+        body.append(
+            [
+                f"[{group.title}](#{_slug(group.title)})",
+                str(len(group.families)),
+                str(len(group.models)),
+                f"{counts['pass']} of {applicable}",
+                ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(rest.items())) or "–",
+                str(counts["not_applicable"]),
+            ]
+        )
+    header = ["Task", "Families", "Models", "Applicable cells that pass", "The others", "Not applicable"]
+    return figures.table(header, body)
+
+
+def _slug(title: str) -> str:
+    """The anchor that a heading gets."""
+    return "".join(sign for sign in title.lower().replace(" ", "-") if sign.isalnum() or sign == "-")
+
+
+def _families(group: Group, found: Mapping[str, Record]) -> str:
+    ids = CORE[group.wrapper]
+    body = []
+    for family, models in group.families.items():
+        names = ", ".join(model.name for model in models)
+        row = [f"**[{family}]({PAGES}/{family}.md)**<br>{names}"]
+        row += [_cell([found.get(Cell(model, name).name) for model in models], found, f"{PAGES}/") for name in ids]
+        body.append([*row, _others(models, ids, found)])
+    return figures.table(["Family", *(f"`{name}`" for name in ids), "Others"], body)
+
+
+def _others(models: Sequence[Model], ids: Sequence[str], found: Mapping[str, Record]) -> str:
+    """Counts of the statuses of the models' other configurations of the tier ``default``."""
+    rest = [
+        found.get(Cell(model, name).name) for model in models for name in configurations(model, "default") if name not in ids
+    ]
     counts = collections.Counter(NEVER_RUN if record is None else SYMBOLS[record.status] for record in rest)
     return ", ".join(f"{count} {symbol}" for symbol, count in counts.items())
 
 
-def _cell(record: Record | None) -> str:
-    if record is None:
+def _cell(cells: Sequence[Record | None], found: Mapping[str, Record], pages: str) -> str:
+    """One or several models of a family under one configuration."""
+    records = [record for record in cells if record is not None]
+    if not records:
         return NEVER_RUN
-    symbol = SYMBOLS[record.status]
-    if record.status != "pass":
-        name = record.status.replace("_", " ")
-        return f"{symbol} [{name}]({record.issue})" if record.issue else f"{symbol} {name}"
-    return f"{symbol} {_speedup(record)}, {_size(record.file_bytes)}"
+    statuses = {NEVER_RUN if record is None else record.status for record in cells}
+    passing = [record for record in records if record.status == "pass"]
+    shown = next((record for record in records if record.status != "pass"), records[0])
+    evidence = f"{pages}{shown.family}.md#{figures.anchor(shown)}"
+    if len(statuses) > 1 and (passing or NEVER_RUN in statuses):
+        sign = f"[{PARTIAL} {len(passing)} of {len(cells)}]({evidence})"
+        return f"{sign} {_measured(passing, found)}" if passing else sign
+    if not passing:
+        return f"[{figures.status(shown)}]({evidence})"
+    return f"[{SYMBOLS['pass']}]({evidence}) {_measured(passing, found)}"
 
 
-def _legend(records: Sequence[Record]) -> str:
-    parts = [
-        "✅ passed every check; the figures are speed-up over eager PyTorch (in decoding, or of a call) and file size. "
-        "⚠️ known failure, "
-        "➖ not applicable, ❌ failed, ❔ proves nothing, ⏸️ blocked: the reasons are in "
-        "[reports/SUPPORT.md](reports/SUPPORT.md)."
-    ]
-    parts += [_provenance(records)] if records else []
-    return "\n\n".join(parts)
+def _measured(records: Sequence[Record], found: Mapping[str, Record]) -> str:
+    """Speed-up, size, and what rounding costs, of cells that pass."""
+    told = [figures.times([figures.speedup(record) for record in records]), figures.sizes([r.file_bytes for r in records])]
+    shares = [_share(record, found) for record in records]
+    known = sorted({f"{share:.0%}" for share in shares if share is not None}, key=lambda text: float(text[:-1]))
+    if known and all(share is not None for share in shares):
+        told[1] += f" ({known[0].removesuffix('%')}–{known[-1]})" if len(known) > 1 else f" ({known[0]})"
+    cost = figures.cost(records)
+    return ", ".join([*told, *([cost] if cost else [])])
 
 
-def _provenance(records: Sequence[Record]) -> str:
-    dates = sorted({record.created[:10] for record in records})
-    scales = sorted({record.scale for record in records})
-    threads = sorted({str(record.host.get("threads", "?")) for record in records})
-    period = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    versions = "; ".join(
-        sorted({", ".join(f"{name} {version}" for name, version in record.versions.items()) for record in records})
-    )
-    return f"Measured {period} at scale {', '.join(scales)}, {', '.join(threads)} thread(s), with {versions}."
+def _share(record: Record, found: Mapping[str, Record]) -> float | None:
+    """The file's size as a share of the same model's in fp32; ``None`` of what is in fp32 itself."""
+    whole = found.get(f"{record.model}@xnnpack-fp32")
+    if "quality" not in record.checks or whole is None or not whole.file_bytes or record.file_bytes is None:
+        return None
+    return record.file_bytes / whole.file_bytes
 
 
 def render_support(records: Sequence[Record]) -> str:
-    """``reports/SUPPORT.md``: the matrix and, for each model, the figures of each configuration and why a cell is not green."""
+    """``reports/SUPPORT.md``: every model by configuration, and every cell that does not pass with its reason."""
+    found = {record.cell: record for record in records}
     parts = [
-        "# Support matrix\n\nGenerated by `zoo report` from `reports/records.jsonl`; edits are overwritten and "
+        "# Support matrix\n\nGenerated by `zoo report` from the records in [records](records); edits are overwritten and "
         "`zoo report --check` finds them. How to read it: [docs/reading-the-matrix.md](../docs/reading-the-matrix.md).",
-        render_matrix(records).replace("](reports/SUPPORT.md)", "](SUPPORT.md)").rstrip(),
+        _legend(),
+        _totals(found),
     ]
-    by_model: dict[str, list[Record]] = {}
-    for record in records:
-        by_model.setdefault(record.model, []).append(record)
-    for name, model in registry.models().items():
-        parts.append(_model_section(model, by_model.get(name, [])))
+    parts += [f"### {group.title}\n\n{_models(group, found)}" for group in groups()]
+    red = [record for record in sorted(records, key=lambda record: record.cell) if record.status != "pass"]
+    by_reason: dict[tuple[str, str, str], list[Record]] = {}
+    for record in red:
+        by_reason.setdefault((record.status, record.model, record.reason), []).append(record)
+    if by_reason:
+        parts.append("## What does not pass")
+        parts.append("\n".join(_reason(cells) for cells in by_reason.values()))
     strangers = sorted(record.cell for record in records if record.model not in registry.models())
     if strangers:
         parts.append("## Not in the registry\n\n" + "\n".join(f"- `{cell}`" for cell in strangers))
+    parts += [figures.provenance(records)] if records else []
     return "\n\n".join(parts) + "\n"
 
 
-def _model_section(model: Model, records: Sequence[Record]) -> str:
-    source = "none" if model.hub_id is None else f"`{model.hub_id}`, {model.revision or 'unpinned'}"
-    lines = [
-        f"## {model.name}",
-        f"Family `{model.family}`, task `{model.task}`, wrapper `{model.wrapper}`, methods "
-        f"{', '.join(f'`{method}`' for method in model.methods)}. Published checkpoint: {source}. "
-        f"Reproduce with `zoo run {model.name}`.",
+def _models(group: Group, found: Mapping[str, Record]) -> str:
+    ids = CORE[group.wrapper]
+    body = [
+        [
+            f"**[{model.name}](support/{model.family}.md#{model.name})**",
+            *(_cell([found.get(Cell(model, name).name)], found, "support/") for name in ids),
+            _others([model], ids, found),
+        ]
+        for model in group.models
     ]
-    ids = configurations(model)
-    ordered = sorted(records, key=lambda record: ids.index(record.configuration) if record.configuration in ids else 99)
-    if not ordered:
-        return "\n\n".join([*lines, "Never run."])
-    header = [
-        "Configuration",
-        "Status",
-        "Max logit error",
-        "Top-1",
-        "Cost against fp32",
-        "Prefill or call ms",
-        "Decode tok/s",
-        "Speed-up",
-        "Load ms",
-        "Size",
-        "Delegated",
-        "Export s",
-    ]
-    lines.append(_table(header, [_figures(record) for record in ordered]))
-    reasons = [f"- `{record.configuration}`: {record.status}: {_inline(record.reason)}" for record in ordered if record.reason]
-    return "\n\n".join([*lines, *(["\n".join(reasons)] if reasons else [])])
+    return figures.table(["Model", *(f"`{name}`" for name in ids), "Others"], body)
 
 
-def _figures(record: Record) -> list[str]:
-    logits = record.checks["logits"].metrics if "logits" in record.checks else {}
-    quality = record.checks["quality"].metrics if "quality" in record.checks else {}
-    program = record.latency.get("executorch", {})
-    exported = [stage.seconds for stage in record.stages if stage.name in ("quantize", "export", "lower", "emit")]
-    cost = "–"
-    if quality:
-        top1, kl, sqnr = (_number(quality.get(name), form) for name, form in _QUALITY)
-        cost = f"top-1 {top1}, KL {kl}, SQNR {sqnr} dB"
-    return [
-        f"`{record.configuration}`",
-        f"{SYMBOLS[record.status]} {record.status.replace('_', ' ')}",
-        _number(logits.get("max_abs_error"), ".1e"),
-        _number(logits.get("top1"), ".3f"),
-        cost,
-        _number(program.get("prefill_ms", program.get("infer_ms")), ".2f"),
-        _number(program.get("decode_tokens_per_second"), ".0f"),
-        _speedup(record),
-        _number(program.get("load_ms"), ".1f"),
-        _size(record.file_bytes),
-        _number(record.delegated_share, ".0%"),
-        _number(sum(exported) if exported else None, ".1f"),
-    ]
-
-
-def _speedup(record: Record) -> str:
-    program = record.latency.get("executorch", {})
-    ratio = program.get("decode_speedup", program.get("infer_speedup"))
-    return "–" if ratio is None else f"{ratio:.1f}×"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
-
-
-def _size(size: int | None) -> str:
-    if size is None:
-        return "–"
-    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"
-
-
-def _inline(text: str) -> str:
-    """Text from outside (error messages) as one line that cannot become markup or end a table row."""
-    flat = " ".join(text.split())
-    for mark in "\\`*_[]<>|~":
-        flat = flat.replace(mark, f"\\{mark}")
-    return flat[:600]
-
-
-def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def rendered(root: Path, records: Path | None = None) -> dict[Path, str]:
-    """What each report file under ``root`` must contain.
-
-    Raises:
-        ConformanceError: there are no records, or the README or its markers are missing.
-    """
-    found = read(records or root / RECORDS)
-    readme = root / README
-    if not readme.is_file():
-        raise ConformanceError(f"there is no {readme}; run 'zoo report' in the project's directory, or give --root.")
-    text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ConformanceError(f"{readme} needs the lines {BEGIN} and {END}, once each and in this order.")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return {
-        readme: f"{before}{BEGIN}\n\n{render_matrix(found)}\n{END}{after}",
-        root / SUPPORT: render_support(found),
-    }
-
-
-def write_reports(root: Path, records: Path | None = None) -> list[Path]:
-    """Write the README's matrix and ``reports/SUPPORT.md``; returns the files that changed."""
-    changed = []
-    for path, text in rendered(root, records).items():
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-            changed.append(path)
-    return changed
-
-
-def drifted(root: Path, records: Path | None = None) -> list[Path]:
-    """The report files that differ from what the records say."""
-    return [
-        path for path, text in rendered(root, records).items() if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+def _reason(cells: Sequence[Record]) -> str:
+    """One reason, and the cells of a model that it holds for."""
+    first = cells[0]
+    names = ", ".join(f"`{record.configuration}`" for record in cells)
+    tracked = figures.link(first.issue, root="../")
+    issue = f" ([issue]({tracked}))" if tracked else ""
+    return f"- {figures.status(first)}{issue}, {first.model} under {names}: {figures.inline(first.reason)}"

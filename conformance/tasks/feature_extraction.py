@@ -134,7 +134,9 @@ def _judge_all(
     trained: bool,
     judged: bool,
 ) -> None:
-    record.checks["hidden_states"] = judge_states(compare_logits(torch.cat(list(expected)), torch.cat(list(found))), limits)
+    states = compare_logits(torch.cat(list(expected)), torch.cat(list(found)))
+    record.checks["hidden_states"] = judge_states(states, limits)
+    record.error_by_position = states.error_by_position
     theirs, ours, exact = (embeddings(states, pooling) for states in (expected, found, fp32))
     retrieval = compare_embeddings(theirs, ours)
     record.checks["retrieval"] = judge_retrieval(retrieval, least=SIMILARITY, judged=True, trained=trained)

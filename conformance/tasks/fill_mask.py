@@ -99,6 +99,7 @@ def _judge(judgement: Judgement, record: Record) -> None:
     )
     comparison = compare_logits(expected, found)
     record.checks["logits"] = judge_logits(comparison, judgement.tolerance, trained=judgement.trained)
+    record.error_by_position = comparison.error_by_position
     tie = 2 * (MAX_ABS_ERROR if judgement.tolerance.exact else comparison.max_abs_error)
     right = torch.tensor([target for targets in judgement.examples.targets for _, target in targets])
     record.checks["tokens"] = judge_filled(expected, found, right if judgement.trained else None, tie=tie)

@@ -76,6 +76,7 @@ def _judge(judgement: Judgement, record: Record) -> None:
     expected, found, fp32 = (torch.cat(answers) for answers in (judgement.expected, judgement.found, judgement.fp32))
     comparison = compare_logits(expected, found)
     record.checks["logits"] = judge_logits(comparison, judgement.tolerance, trained=judgement.trained)
+    record.error_by_position = comparison.error_by_position
     tie = 2 * (MAX_ABS_ERROR if judgement.tolerance.exact else comparison.max_abs_error)
     known = judgement.trained and None not in judgement.examples.targets
     right = torch.tensor(judgement.examples.targets) if known else None

@@ -123,6 +123,7 @@ def _judge(judgement: Judgement, record: Record) -> None:
     found = tuple(align(*each) for each in zip(expected, judgement.found, strict=True))
     comparison = compare_logits(logits_of(expected, classes), logits_of(found, classes))
     record.checks["logits"] = judge_logits(comparison, judgement.tolerance, trained=judgement.trained)
+    record.error_by_position = comparison.error_by_position
     # The score is a sigmoid or a softmax of the logits: its slope is a half at most.
     tie = (MAX_ABS_ERROR if judgement.tolerance.exact else comparison.max_abs_error) / 2
     threshold = THRESHOLD if judgement.trained else 0.0

@@ -54,6 +54,7 @@ def exported(
     for stage in account.stages if cached else ():
         trail.end(StageRecord(**stage.model_dump(), cached=True))
     record.file_bytes, record.file_sha256 = account.file.bytes, account.file.sha256
+    record.methods, record.delegation = account.methods, account.delegation.model_dump()
     record.delegated_share = account.delegation.share
     record.quantization, record.cache = account.quantization, account.cache
     record.checks["export"] = Check(

@@ -70,6 +70,7 @@ def judge(judgement: Judgement, record: Record) -> None:
         compare_tokens(first, second, tie=tie) for first, second in zip(expected.generations, found.generations, strict=True)
     ]
     record.checks["logits"] = judge_logits(logits, limits, trained=judgement.trained)
+    record.error_by_position = logits.error_by_position
     record.checks["tokens"] = judge_tokens(tokens, against="the baseline" if judgement.config.reduces else "eager")
     if judgement.config.reduces:
         # An attention sink forgets on purpose: what that costs is told, and no fault.
@@ -95,6 +96,7 @@ def _generations(judgement: Judgement, tokens: list[TokenComparison]) -> list[Ge
             stop=said.stop,
             smallest_margin=min(said.margins),
             diverged_at=comparison.diverged_at,
+            **({} if comparison.diverged_at is None else _pieces(judgement.tokenizer, wanted, said)),
         )
         for prompt, wanted, said, comparison in zip(
             judgement.model.reference_prompts,
@@ -104,6 +106,14 @@ def _generations(judgement: Judgement, tokens: list[TokenComparison]) -> list[Ge
             strict=True,
         )
     ]
+
+
+def _pieces(tokenizer: Any, wanted: Generation, said: Generation) -> dict[str, list[str]]:
+    """Both texts token by token, as a reader of a divergence needs them."""
+    return {
+        name: [tokenizer.decode([token]) for token in generation.tokens]
+        for name, generation in (("reference_pieces", wanted), ("pieces", said))
+    }
 
 
 TASK = Task(

@@ -10,7 +10,7 @@ import pytest
 
 from conformance import cli, matrix
 from conformance.record import Failure, read
-from conformance.reports.support_matrix import BEGIN, END
+from conformance.reports.generated import BEGIN, END
 from conformance.trail import blank_record
 from exporters.errors import ExportError
 from zoo import registry
@@ -306,7 +306,7 @@ def project(zoo, outcome, tmp_path):
     """A project directory whose reports agree with its records."""
     outcome("pass")
     (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
-    zoo("run", "qwen3", "--records", "reports/records.jsonl")
+    zoo("run", "qwen3", "--records", "reports/records")
     assert "wrote README.md" in zoo("report").out
     return tmp_path
 

@@ -112,3 +112,10 @@ def test_loads_take_turns_and_are_told_in_milliseconds(clock):
     assert turns == ["a", "b", "b", "a", "a", "b"]
     assert (found["a"]["load_ms"], found["b"]["load_ms"]) == (2000.0, 1000.0)
     assert found["a"]["load_ms_p25"] == 1500.0
+
+
+def test_the_samples_are_the_seconds_of_each_block_in_turn(measured):
+    samples = measured(EAGER, PROGRAM, blocks=3)["samples"]
+    for name, costs in (("eager", EAGER), ("executorch", PROGRAM)):
+        assert samples["prefill"][name] == pytest.approx(costs["prefill"][1:])
+        assert samples["decode"][name] == pytest.approx(costs["decode"][1:])

@@ -169,7 +169,7 @@ def test_quality_is_judged_where_it_means_something(comparison, top1, judged, st
 
 
 def test_a_verdict_carries_the_figures_it_rests_on(comparison):
-    figures = {field.name for field in dataclasses.fields(comparison)}
+    figures = {field.name for field in dataclasses.fields(comparison)} - {"error_by_position"}
     for tolerance in (EXACT, *ROUNDING):
         assert logits.judge_logits(comparison, tolerance).metrics.keys() == figures
     quality = logits.judge_quality(comparison, 0.25, judged=True)
@@ -190,3 +190,11 @@ def test_random_weights_are_judged_by_relative_error_not_by_agreement():
         assert status(reference[:, [1, 0, 2]], trained=True) == "fail"
         assert status(reference[:, [1, 0, 2]]) == "pass"
         assert status(beyond) == status(reference * math.nan) == "fail"
+
+
+def test_the_error_is_told_position_by_position():
+    reference = torch.zeros(3, 4)
+    candidate = torch.tensor([[0.0, 0, 0, 0], [0, -0.123456, 0.1, 0], [math.nan, 0, 0, 0]])
+    first, second, third = logits.compare_logits(reference, candidate).error_by_position
+    assert (first, second) == (0.0, 0.123)
+    assert math.isnan(third)

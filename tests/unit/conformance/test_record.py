@@ -123,7 +123,7 @@ def test_blank_lines_are_no_records(tmp_path, make_record):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 3}, "schema_version"),
         ({"status": "passed"}, "status"),
         ({"extra": 1}, "extra"),
         ({"stages": [{"name": "export"}]}, "stages.0.seconds"),
@@ -172,7 +172,8 @@ def test_two_writers_of_one_file_keep_each_others_records(tmp_path, make_record)
 
 
 def test_records_that_cannot_be_kept_are_refused_before_the_work(tmp_path, make_record):
-    with pytest.raises(ConformanceError, match="cannot write the records"):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ConformanceError, match="a directory of other things"):
         check_mergeable(tmp_path, scale="twin")
     path = tmp_path / "records.jsonl"
     check_mergeable(path, scale="twin")
@@ -182,3 +183,37 @@ def test_records_that_cannot_be_kept_are_refused_before_the_work(tmp_path, make_
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConformanceError, match="is no file of records"):
         read(path)
+
+
+def test_a_directory_keeps_a_file_for_each_model(tmp_path, make_record):
+    place = tmp_path / "records"
+    check_mergeable(place, scale="twin")
+    merge(place, [make_record(model=name, configuration=way) for name in ("b", "a") for way in ("z", "y")])
+    assert sorted(entry.name for entry in place.iterdir()) == ["a.jsonl", "b.jsonl"]
+    assert [found.cell for found in read(place)] == ["a@y", "a@z", "b@y", "b@z"]
+    assert [found.cell for found in read(place / "b.jsonl")] == ["b@y", "b@z"]
+    with pytest.raises(ConformanceError, match="holds records of scale twin"):
+        check_mergeable(place, scale="full")
+
+
+def test_only_the_files_of_models_that_were_run_change(tmp_path, make_record):
+    merge(tmp_path, [make_record(model="a"), make_record(model="b")])
+    before = (tmp_path / "b.jsonl").stat().st_mtime_ns
+    merge(tmp_path, [make_record(model="a", reason="again")])
+    assert [found.reason for found in read(tmp_path)] == ["again", ""]
+    assert (tmp_path / "b.jsonl").stat().st_mtime_ns == before
+
+
+def test_a_model_whose_records_are_gone_has_no_file(tmp_path, make_record):
+    write(tmp_path, [make_record(model="a"), make_record(model="b")])
+    write(tmp_path, [make_record(model="b")])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["b.jsonl"]
+
+
+def test_records_of_the_first_version_are_read(tmp_path, make_record):
+    old = make_record().model_dump(mode="json")
+    for name in ("methods", "delegation", "error_by_position"):
+        del old[name]
+    (tmp_path / "old.jsonl").write_text(json.dumps({**old, "schema_version": 1}), encoding="utf-8")
+    (found,) = read(tmp_path)
+    assert (found.schema_version, found.methods, found.error_by_position) == (1, [], [])

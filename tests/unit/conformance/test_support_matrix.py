@@ -1,83 +1,68 @@
-"""The reports say what the records say, in the same bytes each time, and text from outside stays text."""
+"""The support matrix says what the records say, in the same bytes each time, and text from outside stays text."""
 
-from pathlib import Path
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from conformance.errors import ConformanceError
 from conformance.matrix import CORE, configurations
-from conformance.record import Check, StageRecord, append, read, write
-from conformance.reports.support_matrix import (
-    BEGIN,
-    END,
-    README,
-    RECORDS,
-    SUPPORT,
-    SYMBOLS,
-    drifted,
-    render_matrix,
-    render_support,
-    write_reports,
-)
+from conformance.record import Check, StageRecord
+from conformance.reports.evidence import render_families
+from conformance.reports.figures import PARTIAL, SYMBOLS
+from conformance.reports.generated import BEGIN, END
+from conformance.reports.support_matrix import groups, render_matrix, render_support
 from zoo import registry
 
-ROOT = Path(__file__).parents[3]
 IDS = CORE["CausalLMExportableModule"]
-MODELS = list(registry.models())
+MODELS = registry.models()
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
-def cells(text):
-    """The README's tables, one a task, as {(model, column): text}; without the column that counts the others."""
-    return {key: cell for key, cell in table(text).items() if key[1] != "Others"}
-
-
-def table(text):
-    """The README's tables with all columns."""
-    found = {}
+def tables(text, first):
+    """The tables whose first column is ``first``, as {(row's name, column): text without link targets}."""
+    found, header = {}, None
     for line in text.split("\n"):
-        row = [part.strip() for part in line.strip("| ").split(" | ")]
-        if not line.startswith("|") or set(row) == {"---"}:
-            continue
-        if row[0] == "Model":
-            header = row
-        else:
-            found |= {(row[0].strip("*"), name.strip("`")): cell for name, cell in zip(header, row, strict=True)}
+        row = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", part.strip()) for part in line.strip("| ").split(" | ")]
+        if not line.startswith("|"):
+            header = None
+        elif header is None:
+            header = row if row[0] == first else []
+        elif header and set(row) != {"---"}:
+            name = re.split(r"\*\*|<br>", row[0])[1]
+            found |= {(name, column.strip("`")): cell for column, cell in zip(header, row, strict=True)}
     return found
+
+
+def by_family(records):
+    """The README's cells of families, without the column that counts the others."""
+    return {key: cell for key, cell in tables(render_matrix(records), "Family").items() if key[1] not in ("Family", "Others")}
+
+
+def by_model(records):
+    """The cells of SUPPORT.md likewise."""
+    return {key: cell for key, cell in tables(render_support(records), "Model").items() if key[1] not in ("Model", "Others")}
 
 
 @pytest.fixture(scope="module")
 def records(make_record):
-    """Every model under every configuration, with figures that tell the cells apart."""
+    """Every model under its table's columns, with figures that tell the cells apart."""
     return [
         make_record(
             model=name,
-            family=registry.get(name).family,
+            family=model.family,
+            task=model.task,
             configuration=configuration,
             file_bytes=1000 * (row + 1) * (column + 1) ** 6,
             latency={"executorch": {"decode_speedup": 1.5 + row + column}},
-            stages=[StageRecord(name=name, seconds=1.5) for name in ("resolve", "export", "lower", "run")],
+            stages=[StageRecord(name=stage, seconds=1.5) for stage in ("resolve", "export", "lower", "run")],
             versions={"torch": "2.13.0"},
             host={"threads": 1},
         )
-        for row, name in enumerate(MODELS)
-        for column, configuration in enumerate(CORE[registry.get(name).wrapper])
+        for row, (name, model) in enumerate(MODELS.items())
+        for column, configuration in enumerate(CORE[model.wrapper])
     ]
-
-
-@pytest.fixture
-def project(tmp_path, records):
-    """A project directory with records, and a README with markers and a matrix that is not there yet."""
-    (tmp_path / README).write_text(f"# Title\n\n{BEGIN}\n{END}\n\nThe end.\n", encoding="utf-8")
-    write(tmp_path / RECORDS, records)
-    return tmp_path
-
-
-def test_the_committed_reports_agree_with_the_committed_records():
-    assert drifted(ROOT) == []
 
 
 @given(st.data())
@@ -86,10 +71,12 @@ def test_the_order_of_the_records_does_not_matter(records, data):
     shuffled = data.draw(st.permutations(records))
     assert render_matrix(shuffled) == render_matrix(records)
     assert render_support(shuffled) == render_support(records)
+    assert render_families(shuffled) == render_families(records)
 
 
 def test_a_passing_cell_shows_its_speedup_and_its_size(records):
-    shown = cells(render_matrix(records))
+    shown = by_model(records)
+    assert len(shown) == len(records)
     for record in records:
         size = record.file_bytes / 1024
         told = f"{size:.0f} KiB" if size < 1024 else f"{size / 1024:.1f} MiB"
@@ -97,17 +84,91 @@ def test_a_passing_cell_shows_its_speedup_and_its_size(records):
         assert shown[record.model, record.configuration] == f"✅ {ratio:.1f}×, {told}"
 
 
+def test_a_family_of_one_model_shows_what_the_model_shows(records):
+    families, models = by_family(records), by_model(records)
+    alone = [group.families[name] for group in groups() for name in group.families if len(group.families[name]) == 1]
+    assert len(alone) > 40
+    for (model,) in alone:
+        for name in CORE[model.wrapper]:
+            assert families[model.family, name] == models[model.name, name] or model.family == "gemma3"
+
+
+@pytest.fixture
+def falcons(make_record):
+    """Records of the two models of a family under one configuration, by status."""
+
+    def make(*statuses):
+        names = [name for name, model in MODELS.items() if model.family == "falcon"]
+        return [
+            make_record(
+                model=name,
+                family="falcon",
+                configuration="xnnpack-fp32",
+                status=status,
+                file_bytes=1024 * 100 * (index + 1),
+                latency={"executorch": {"decode_speedup": 2.0 * (index + 1)}},
+            )
+            for index, (name, status) in enumerate(zip(names, statuses, strict=True))
+            if status is not None
+        ]
+
+    return make
+
+
+def test_a_family_whose_models_all_pass_shows_the_range(falcons):
+    assert by_family(falcons("pass", "pass"))["falcon", "xnnpack-fp32"] == "✅ 2.0–4.0×, 100–200 KiB"
+
+
+@pytest.mark.parametrize("other", ["fail", "known_failure", "not_applicable", None])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_family_of_which_some_models_pass_is_partial(falcons, other, first):
+    records = falcons("pass", other) if first else falcons(other, "pass")
+    figures = "2.0×, 100 KiB" if first else "4.0×, 200 KiB"
+    assert by_family(records)["falcon", "xnnpack-fp32"] == f"{PARTIAL} 1 of 2 {figures}"
+
+
+def test_a_family_of_which_one_model_was_never_run_does_not_look_as_if_it_was(falcons):
+    assert by_family(falcons("fail", None))["falcon", "xnnpack-fp32"] == f"{PARTIAL} 0 of 2"
+
+
 def test_a_cell_without_a_record_was_never_run(records):
     missing = records[1]
-    shown = cells(render_matrix([record for record in records if record is not missing]))
+    shown = by_model([record for record in records if record is not missing])
     assert [cell for cell, text in shown.items() if text == "never run"] == [(missing.model, missing.configuration)]
 
 
 def test_without_records_every_cell_was_never_run():
-    assert {key for key, text in cells(render_matrix([])).items() if text == "never run"} == {
-        (model, name) for model in MODELS for name in CORE[registry.get(model).wrapper]
-    }
-    assert render_support([]).count("\nNever run.\n") == len(MODELS)
+    expected = {(name, configuration) for name, model in MODELS.items() for configuration in CORE[model.wrapper]}
+    assert {key for key, text in by_model([]).items() if text == "never run"} == expected
+    assert set(by_family([]).values()) == {"never run"}
+    assert sum(page.count("\n\nNever run. ") for page in render_families([]).values()) == len(MODELS)
+
+
+def test_what_rounding_costs_is_told_of_what_rounds_only(make_record):
+    costs = {"quality": Check(status="pass", message="", metrics={"top1": 0.9961})}
+    whole = make_record(configuration="xnnpack-fp32", file_bytes=400 * 1024)
+    rounded = make_record(configuration="xnnpack-fp32-sdpa-kv-8da4w-emb8w", file_bytes=100 * 1024, checks=costs)
+    shown = by_model([whole, rounded])
+    assert shown[whole.model, whole.configuration] == "✅ –, 400 KiB"
+    assert shown[rounded.model, rounded.configuration] == "✅ –, 100 KiB (25%), top-1 99.6 %"
+
+
+@given(st.floats(0, 1))
+@settings(deadline=None)
+def test_less_than_all_is_never_shown_as_all(make_record, share):
+    costs = {"quality": Check(status="pass", message="", metrics={"top1": share})}
+    shown = by_model([make_record(checks=costs)])["smollm2-135m", "portable-fp32"]
+    assert ("100 %" in shown) == (share == 1)
+
+
+def test_of_several_models_the_highest_cost_is_shown(falcons):
+    records = falcons("pass", "pass")
+    for record, share in zip(records, (0.999, 0.951), strict=True):
+        record.checks["quality"] = Check(status="pass", message="", metrics={"top1": share})
+    assert "top-1 95.1 %" in by_family(records)["falcon", "xnnpack-fp32"]
+    for record, share in zip(records, (0.995, 1.0), strict=True):
+        record.checks["quality"] = Check(status="pass", message="", metrics={"top1": share})
+    assert "top-1 99.5 %" in by_family(records)["falcon", "xnnpack-fp32"]
 
 
 def test_the_other_configurations_of_a_model_are_counted_by_status(records, make_record):
@@ -116,51 +177,78 @@ def test_the_other_configurations_of_a_model_are_counted_by_status(records, make
     assert len(others) >= 2
     first, *rest = others
     told = [
-        make_record(model=name, configuration=first, status="crash"),
-        *(make_record(model=name, configuration=each) for each in rest[1:]),
-        # Of another tier: it is in the other report.
-        make_record(model=name, configuration="xnnpack-fp32-4w-static", status="fail"),
+        make_record(model=name, family="gemma3", configuration=first, status="crash"),
+        *(make_record(model=name, family="gemma3", configuration=each) for each in rest[1:]),
+        # Of another tier: it is on the family's page.
+        make_record(model=name, family="gemma3", configuration="xnnpack-fp32-4w-static", status="fail"),
     ]
-    shown = table(render_matrix([*records, *told]))[name, "Others"]
+    shown = tables(render_support([*records, *told]), "Model")[name, "Others"]
     expected = [f"1 {SYMBOLS['crash']}", "1 never run", *([f"{len(rest) - 1} {SYMBOLS['pass']}"] if rest[1:] else [])]
     assert sorted(shown.split(", ")) == sorted(expected)
-    assert "`xnnpack-fp32-4w-static`" in render_support(told)
-    assert table(render_matrix(records))[name, "Others"] == f"{len(others)} never run"
+    assert "`xnnpack-fp32-4w-static`" in render_families(told)["gemma3"]
+    assert tables(render_support(records), "Model")[name, "Others"] == f"{len(others)} never run"
 
 
-def test_each_task_has_a_table_of_its_own_and_each_wrapper_of_a_task(records):
-    text = render_matrix(records)
-    headings = {}
-    for model in registry.models().values():
-        before = text[: text.index(f"| **{model.name}** |")]
-        headings.setdefault((model.task, model.wrapper), set()).add(before.rsplit("### ", 1)[1].split("\n")[0])
-    assert {len(found) for found in headings.values()} == {1}
-    titles = {key: next(iter(found)) for key, found in headings.items()}
+def test_each_task_has_a_table_of_its_own_and_each_wrapper_of_a_task():
+    titles = {(group.task, group.wrapper): group.title for group in groups()}
+    assert titles.keys() == {(model.task, model.wrapper) for model in MODELS.values()}
     assert len(set(titles.values())) == len(titles)
-    for (task, _), title in titles.items():
-        assert title.split(" (")[0] == task
+    headings = re.findall(r"^### (.*)$", render_matrix([]), flags=re.MULTILINE)
+    assert headings == [group.title for group in groups()]
+    assert all(title.split(" (")[0] == task for (task, _), title in titles.items())
+
+
+def test_the_totals_count_every_cell_of_the_default_tier_once(records):
+    rows = tables(render_matrix(records).replace("| [", "| **[").replace(") |", ")** |"), "Task")
+    for group in groups():
+        count = sum(len(configurations(model, "default")) for model in group.models)
+        passing = len(CORE[group.wrapper]) * len(group.models)
+        assert rows[group.title, "Applicable cells that pass"] == f"{passing} of {count}"
+        assert rows[group.title, "The others"] == f"{count - passing} never run"
 
 
 @pytest.mark.parametrize("status", [status for status in SYMBOLS if status != "pass"])
 def test_a_cell_that_did_not_pass_shows_its_status_and_no_figures(make_record, status):
     record = make_record(status=status, file_bytes=4096, latency={"executorch": {"decode_speedup": 2.0}})
-    shown = cells(render_matrix([record]))[record.model, record.configuration]
-    assert shown == f"{SYMBOLS[status]} {status.replace('_', ' ')}"
-    assert "✅" not in shown
+    for shown in (by_model([record])[record.model, record.configuration], by_family([record])["smollm2", record.configuration]):
+        assert shown == f"{SYMBOLS[status]} {status.replace('_', ' ')}"
 
 
-def test_a_known_failure_links_its_issue(make_record):
-    record = make_record(status="known_failure", issue="https://example.org/7")
-    assert "[known failure](https://example.org/7)" in cells(render_matrix([record]))[record.model, record.configuration]
+def test_every_cell_leads_to_the_row_of_its_record(records):
+    pages = render_families(records)
+    for root, text in (("reports/support/", render_matrix(records)), ("support/", render_support(records))):
+        targets = re.findall(rf"\[[^\]]+\]\({root}([\w.-]+)\.md#([^)]+)\)", text)
+        assert len(targets) >= len(by_family(records))
+        for family, place in targets:
+            assert f'<a id="{place}"></a>' in pages[family] or f"## {place}\n" in pages[family]
 
 
 def test_every_status_has_a_symbol(make_record):
     assert set(type(make_record()).model_fields["status"].annotation.__args__) == set(SYMBOLS)
 
 
+@pytest.mark.parametrize(
+    ("issue", "told"),
+    [
+        ("https://example.org/7", "([issue](https://example.org/7))"),
+        ("docs/upstream.md#a-cause", "([issue](../docs/upstream.md#a-cause))"),
+        ("javascript:alert(1)", None),
+        ("https://example.org/) [x](y", None),
+        (None, None),
+    ],
+)
+def test_a_known_failure_links_its_issue(make_record, issue, told):
+    record = make_record(status="known_failure", reason="known", issue=issue)
+    line = next(line for line in render_support([record]).splitlines() if line.endswith(": known"))
+    assert ("[issue]" in line) == (told is not None)
+    assert told is None or told in line
+    page = render_families([record])["smollm2"]
+    assert told is None or told.replace("(../", "(../../") in page
+
+
 def reason_shown(record):
     """The list item of the only reason, as a Markdown renderer reads it; its parts' kinds and its text."""
-    tokens = MARKDOWN.parse(render_support([record]))
+    tokens = MARKDOWN.parse(render_families([record])[record.family])
     (start,) = [index for index, token in enumerate(tokens) if token.type == "list_item_open"]
     paragraph, inline, end, close = tokens[start + 1 : start + 5]
     assert (paragraph.type, end.type, close.type) == ("paragraph_open", "paragraph_close", "list_item_close")
@@ -201,73 +289,14 @@ def test_a_reason_cut_short_within_an_escape_stays_plain_text(make_record):
         assert kinds == ["code_inline", "text"]
 
 
+def test_a_reason_is_shown_in_the_list_of_what_does_not_pass(make_record):
+    cells = [make_record(configuration=name, status="fail", reason="*pine* | apple") for name in ("b", "a")]
+    assert "- ❌ fail, smollm2-135m under `a`, `b`: \\*pine\\* \\| apple" in render_support(cells)
+
+
 def test_a_reason_does_not_reach_the_readme(make_record):
     assert "pineapple" not in render_matrix([make_record(status="fail", reason="pineapple")])
 
 
-def test_figures_that_were_not_finite_can_be_shown(tmp_path, make_record):
-    nan = float("nan")
-    figures = {"max_abs_error": nan, "top1": 0.5, "kl_mean": nan, "sqnr_db": -float("inf")}
-    checks = {name: Check(status="fail", message="nan", metrics=figures) for name in ("logits", "quality")}
-    append(tmp_path / "records.jsonl", make_record(status="fail", reason="nan", checks=checks))
-    assert "top-1 0.500" in render_support(read(tmp_path / "records.jsonl"))
-
-
-def test_export_seconds_are_the_sum_of_the_export_stages_only(records):
-    row = next(line for line in render_support(records).splitlines() if line.startswith("| `portable-fp32`"))
-    assert row.split(" | ")[-1].strip("| ") == "3.0"
-
-
-def test_writing_leaves_no_drift_and_what_stands_around_the_markers(project, records):
-    assert write_reports(project) == [project / README, project / SUPPORT]
-    assert drifted(project) == []
-    text = (project / README).read_text(encoding="utf-8")
-    assert text.startswith("# Title\n\n")
-    assert text.endswith(f"{END}\n\nThe end.\n")
-    assert render_matrix(records) in text
-
-
-def test_writing_again_changes_nothing(project):
-    write_reports(project)
-    assert write_reports(project) == []
-
-
-def test_reports_that_were_never_written_have_drifted(project):
-    assert drifted(project) == [project / README, project / SUPPORT]
-
-
-@pytest.mark.parametrize("name", [README, SUPPORT])
-def test_an_edited_report_has_drifted(project, name):
-    write_reports(project)
-    text = (project / name).read_text(encoding="utf-8")
-    (project / name).write_text(text.replace("✅ 1.5×", "✅ 9.5×"), encoding="utf-8")
-    assert drifted(project) == [project / name]
-
-
-def test_a_new_record_makes_both_reports_drift(project, make_record):
-    write_reports(project)
-    append(project / RECORDS, make_record(status="crash", reason="SIGABRT"))
-    assert drifted(project) == [project / README, project / SUPPORT]
-
-
-def test_text_outside_of_the_markers_is_not_a_drift(project):
-    write_reports(project)
-    text = (project / README).read_text(encoding="utf-8")
-    (project / README).write_text(text.replace("The end.", "More to come."), encoding="utf-8")
-    assert drifted(project) == []
-
-
-@pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}\n{BEGIN}", f"{BEGIN}\n{BEGIN}\n{END}", f"{BEGIN}\n{END}\n{END}"])
-def test_a_readme_without_its_markers_is_an_error_and_is_kept(project, text):
-    (project / README).write_text(text, encoding="utf-8")
-    with pytest.raises(ConformanceError, match="once each and in this order"):
-        write_reports(project)
-    assert (project / README).read_text(encoding="utf-8") == text
-
-
-@pytest.mark.parametrize(("missing", "told"), [(README, "give --root"), (RECORDS, "there are no records")])
-def test_a_missing_file_is_an_error_that_names_it(project, missing, told):
-    (project / missing).unlink()
-    with pytest.raises(ConformanceError, match=told) as caught:
-        drifted(project)
-    assert str(project / missing) in str(caught.value)
+def test_cells_of_models_that_the_registry_does_not_have_are_named(make_record):
+    assert "## Not in the registry\n\n- `gone@portable-fp32`" in render_support([make_record(model="gone")])
