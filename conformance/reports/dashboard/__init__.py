@@ -4,7 +4,7 @@
 ``*.js`` and ``style.css``, which are put in as they are, and ``vendor/`` has the chart library.
 """
 
-from conformance.reports.dashboard.history import Run
+from conformance.reports.dashboard.history import Run, collect
 from conformance.reports.dashboard.page import render, write_page
 
-__all__ = ["Run", "render", "write_page"]
+__all__ = ["Run", "collect", "render", "write_page"]
