@@ -5,7 +5,7 @@ async function cellView(name) {
   if (cell === undefined) return missing("cell", name);
   const record = await recordOf(cell);
   const model = models.name[cells.model[cell]];
-  const history = await historyOf([name]);
+  const history = await historyOf(cells.model[cell]);
   return el(
     "div",
     { class: "page cell-page" },
@@ -24,7 +24,7 @@ async function cellView(name) {
     delegationPart(record),
     quantizationPart(record),
     cachePart(record),
-    historyPart(name, history),
+    historyPart(record.configuration, history),
     provenancePart(cell, record),
   );
 }
@@ -49,13 +49,11 @@ function crumbs(steps) {
 
 function verdict(cell, record) {
   const link = record.issue && (/^https?:\/\//.test(record.issue) ? el("a", { href: record.issue, rel: "noreferrer" }, record.issue) : el("code", {}, record.issue));
-  const long = record.reason.length > 400;
   return el(
     "div",
     { class: `verdict ${tone(record.status)}` },
     el("p", { class: "verdict-status" }, badge(record.status)),
-    record.reason && el("p", { class: "reason" }, long ? `${record.reason.slice(0, 400)}…` : record.reason),
-    long && folded("The whole reason", () => el("p", { class: "reason" }, record.reason)),
+    record.reason && el("div", { class: "reason" }, shortened(record.reason)),
     link && el("p", {}, "Known failure: ", link),
   );
 }
@@ -97,7 +95,7 @@ function failurePart({ failure }) {
 }
 
 function checksPart({ checks }) {
-  const rows = Object.entries(checks).map(([name, check]) => [name, badge(check.status), [el("span", {}, check.message), metricsOf(check.metrics)]]);
+  const rows = Object.entries(checks).map(([name, check]) => [name, badge(check.status), [shortened(check.message), metricsOf(check.metrics)]]);
   return rows.length && section("Checks", scrollingTable("What was checked", [{ name: "Check", heading: true }, { name: "Verdict" }, { name: "What was found", wide: true }], rows, { quiet: true }));
 }
 
@@ -175,8 +173,14 @@ function divergence(generation, index) {
       visible(piece(pieces.tokens, position) ?? ""),
       position === at ? "parts here" : reference[position] === tokens[position] ? "same" : "differs",
     ]);
-  const columns = [{ name: "Position", heading: true }, { name: "Reference id", numeric: true }, { name: "Reference" }, { name: "Program id", numeric: true }, { name: "Program" }, { name: "" }];
-  columns[5].name = "Compared";
+  const columns = [
+    { name: "Position", heading: true },
+    { name: "Reference id", numeric: true },
+    { name: "Reference" },
+    { name: "Program id", numeric: true },
+    { name: "Program" },
+    { name: "Compared" },
+  ];
   return el(
     "div",
     { class: "divergence" },
@@ -379,7 +383,7 @@ function delegationPart({ delegation, delegated_share: share }) {
 }
 
 const shortOperator = (name) => {
-  const plain = name.replace(/^(aten|quantized_decomposed|dim_order_ops|llama)[.:]+/, (_, space) => (space === "aten" ? "" : `${space}::`)).replace(/\.default$/, "");
+  const plain = name.replace(/^aten[_.:]+/, "").replace(/[_.]default$/, "");
   const limit = narrow() ? 18 : 40;
   return plain.length > limit ? `${plain.slice(0, limit - 1)}…` : plain;
 };
@@ -447,7 +451,7 @@ function historyPart(name, history) {
       rows: () => known.map(({ run, figures }) => [run.label, told(of(figures))]),
     });
   };
-  const columns = [{ name: "Run", heading: true }, { name: "Measured" }, { name: "Status" }, { name: "Speed-up", numeric: true }, { name: "Size", numeric: true }, { name: "Versions", wide: true }];
+  const columns = [{ name: "Run", heading: true, fixed: true }, { name: "Measured", fixed: true }, { name: "Status" }, { name: "Speed-up", numeric: true }, { name: "Size", numeric: true }, { name: "Versions", wide: true }];
   const rows = history.map(({ run, figures }) => {
     const found = figures.get(name);
     return found
@@ -472,7 +476,7 @@ function provenancePart(cell, record) {
   const memory = record.host.memory_bytes;
   return section(
     "Where and with what",
-    terms([
+    facts([
       ["Run", moment(record.created) + " UTC"],
       ["Scale", record.scale],
       ["Published checkpoint", record.hub_id ? `${record.hub_id}, ${record.revision || "unpinned"}` : null],

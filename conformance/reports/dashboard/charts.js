@@ -87,15 +87,16 @@ function axis(colours, title, more = {}) {
   };
 }
 
-/** Ticks of a logarithmic axis: powers of ten, and with few of them 2 and 5 too. */
+/** Ticks of a logarithmic axis: powers of ten, and the fewer of them there are the more between. */
 function logTicks(format) {
   return {
     autoSkip: true,
     maxRotation: 0,
     callback(value) {
-      const lead = Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9));
+      const lead = Number((value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toPrecision(6));
       const decades = Math.log10(this.max / this.min);
-      return lead === 1 || (decades < 2.5 && (lead === 2 || lead === 5)) ? format(value) : null;
+      const told = decades < 0.8 ? [1, 1.5, 2, 3, 4, 5, 7] : decades < 2.5 ? [1, 2, 5] : [1];
+      return told.includes(lead) ? format(value) : null;
     },
   };
 }
@@ -163,9 +164,10 @@ function sizeBars(entries, colours, title = "MiB") {
 }
 
 /** Limits of a logarithmic axis around values. */
-function padded(values) {
-  const found = values.filter((value) => value > 0);
-  return found.length ? { min: Math.min(...found) / 1.25, max: Math.max(...found) * 1.25 } : {};
+function padded(values, factor = 1.25) {
+  let [least, most] = [Infinity, 0];
+  for (const value of values) if (value > 0) [least, most] = [Math.min(least, value), Math.max(most, value)];
+  return most ? { min: least / factor, max: most * factor } : {};
 }
 
 const barHeight = (entries) =>
@@ -209,7 +211,7 @@ function scatter(points, colours, { x, y, logarithmic, open, xFormat }) {
       },
       scales: {
         x: axis(colours, x, { ticks: { callback: xFormat } }),
-        y: axis(colours, y, logarithmic ? { type: "logarithmic", ticks: logTicks(power) } : {}),
+        y: axis(colours, y, logarithmic ? { type: "logarithmic", ticks: logTicks(power), ...padded(points.map((point) => point.y), 2) } : {}),
       },
     },
   };

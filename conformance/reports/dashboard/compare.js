@@ -86,7 +86,7 @@ function runTerms(label, run) {
   const statuses = Object.entries(run.statuses).map(([status, count]) => [badge(status), ` ${count.toLocaleString("en")} `]);
   return el(
     "section",
-    { "aria-label": label },
+    { "aria-label": `The run ${label.toLowerCase()}` },
     el("h2", {}, `${label}: ${run.label}`),
     terms([
       ["From", run.source],

@@ -1,7 +1,8 @@
 """What of the records goes into the page.
 
-The summary has a few figures of every cell, by column, and is read when the page opens. Everything else is packed (JSON, deflate,
-base64) and unpacked when it is looked at: the details of a model's cells, an earlier run, the comparison of two runs.
+The summary has a few figures of every cell, by column, and is read when the page opens. Everything else is packed (JSON,
+deflate, base64) and unpacked when it is looked at: the details of a model's cells with what earlier runs have of them, and the
+comparisons of two runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, get_args
 from conformance.changes import KINDS, compare
 from conformance.record import STAGES, Record, Status
 from conformance.reports.dashboard.history import Run
+from zoo.model import TASKS
 
 STATUSES: tuple[str, ...] = get_args(Status)
 _DIGITS = 6
@@ -26,12 +28,13 @@ _DIGITS = 6
 def summary(runs: Sequence[Run]) -> dict[str, Any]:
     """What the page knows when it opens: the runs, and the matrix of the first one, by column.
 
-    A figure that a cell does not have is ``None``. Models, families, tasks, configurations, statuses and reasons are numbers that
-    count the lists beside them.
+    A figure that a cell does not have is ``None``. Models, families, tasks, configurations, statuses and reasons are numbers
+    that count the lists beside them. Tasks are in the order of the matrix.
     """
     records = sorted(runs[0].records, key=lambda record: (record.model, record.configuration))
     models = {record.model: record for record in records}
-    families, tasks = (_ranks(getattr(record, name) for record in models.values()) for name in ("family", "task"))
+    families = _ranks(record.family for record in models.values())
+    tasks = _ranks((record.task for record in models.values()), first=tuple(TASKS))
     configurations = _ranks(record.configuration for record in records)
     reasons = _ranks(["", *(record.reason for record in records)])
     numbers = {name: number for number, name in enumerate(models)}
@@ -66,28 +69,28 @@ def summary(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def details(records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
-    """All of the records, by model, with figures of six digits."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for record in sorted(records, key=lambda record: (record.model, record.configuration)):
+def details(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """By model of the first run: ``cells``, its records with figures of six digits, and ``history``, what every run has of it.
+
+    History has for each run, in their order, by configuration: status, speed-up, bytes, day, and which of the run's versions.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for record in sorted(runs[0].records, key=lambda record: (record.model, record.configuration)):
         whole = record.model_dump(exclude={"schema_version", "model", "family", "task"})
-        found.setdefault(record.model, []).append(_rounded(whole))
-    return dict(sorted(found.items()))
-
-
-def compact(run: Run) -> dict[str, Any]:
-    """What the page keeps of an earlier run: status, speed-up, bytes and versions of each cell, by column."""
-    records = sorted(run.records, key=lambda record: record.cell)
-    versions = _ranks(json.dumps(record.versions, sort_keys=True) for record in records)
-    return {
-        "cell": [record.cell for record in records],
-        "status": [STATUSES.index(record.status) for record in records],
-        "speedup": [_short(speedup(record)) for record in records],
-        "bytes": [record.file_bytes for record in records],
-        "date": [record.created[:10] for record in records],
-        "version": [versions[json.dumps(record.versions, sort_keys=True)] for record in records],
-        "versions": [json.loads(text) for text in versions],
-    }
+        model = found.setdefault(record.model, {"cells": [], "history": [{} for _ in runs]})
+        model["cells"].append(_rounded(whole))
+    for number, run in enumerate(runs):
+        versions = _versions(run)
+        for record in run.records:
+            if record.model in found:
+                found[record.model]["history"][number][record.configuration] = [
+                    STATUSES.index(record.status),
+                    _short(speedup(record)),
+                    record.file_bytes,
+                    record.created[:10],
+                    versions[_as_key(record.versions)],
+                ]
+    return found
 
 
 def comparisons(runs: Sequence[Run]) -> dict[str, list[list[Any]]]:
@@ -122,7 +125,6 @@ def packed(value: Any) -> str:
 
 def _run(run: Run) -> dict[str, Any]:
     statuses = Counter(record.status for record in run.records)
-    versions = Counter(json.dumps(record.versions, sort_keys=True) for record in run.records)
     return {
         "label": run.label,
         "source": run.source,
@@ -130,8 +132,17 @@ def _run(run: Run) -> dict[str, Any]:
         "cells": len(run.records),
         "statuses": {status: statuses[status] for status in STATUSES if statuses[status]},
         "scales": sorted({record.scale for record in run.records}),
-        "versions": [json.loads(text) for text in sorted(versions)],
+        "versions": [dict(key) for key in _versions(run)],
     }
+
+
+def _versions(run: Run) -> dict[tuple[tuple[str, str], ...], int]:
+    """The versions that a run's records name, and their numbers."""
+    return {key: number for number, key in enumerate(sorted({_as_key(record.versions) for record in run.records}))}
+
+
+def _as_key(versions: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(versions.items()))
 
 
 def _metric(record: Record, check: str, name: str) -> float | None:
@@ -139,9 +150,11 @@ def _metric(record: Record, check: str, name: str) -> float | None:
     return value if isinstance(value, (int, float)) else None
 
 
-def _ranks(values: Iterable[str]) -> dict[str, int]:
-    """The distinct values in alphabetical order, and their numbers."""
-    return {value: number for number, value in enumerate(sorted(set(values)))}
+def _ranks(values: Iterable[str], first: Sequence[str] = ()) -> dict[str, int]:
+    """The distinct values, those of ``first`` before others and these in alphabetical order, and their numbers."""
+    distinct = set(values)
+    ordered = [value for value in first if value in distinct] + sorted(distinct - set(first))
+    return {value: number for number, value in enumerate(ordered)}
 
 
 def _short(value: Any) -> Any:

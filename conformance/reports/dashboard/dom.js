@@ -94,7 +94,7 @@ function scrolling(label, ...children) {
 }
 
 /**
- * A table. `columns`: {name, numeric, heading (the rows' headings), wide}; `rows`: arrays of texts or nodes.
+ * A table. `columns`: {name, heading (it names the rows), numeric, wide (long texts), fixed (never broken)}; `rows`: arrays of texts or nodes.
  * The caption is seen unless `quiet`.
  */
 function table(caption, columns, rows, { quiet = false } = {}) {
@@ -114,7 +114,7 @@ function tableRow(columns, row) {
     {},
     row.map((value, index) => {
       const column = columns[index];
-      const style = [column.numeric ? "numeric" : "", column.wide ? "wide" : ""].join(" ").trim() || null;
+      const style = ["numeric", "wide", "fixed"].filter((name) => column[name]).join(" ") || null;
       return column.heading ? el("th", { scope: "row", class: style }, value) : el("td", { class: style }, value);
     }),
   );
@@ -133,6 +133,21 @@ function folded(label, make) {
 function terms(pairs) {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== NOTHING);
   return el("dl", { class: "terms" }, shown.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}
+
+/** The same in as many columns as there is room for. */
+function facts(pairs) {
+  const list = terms(pairs);
+  list.classList.add("facts");
+  return list;
+}
+
+const LONG = 400; // characters
+
+/** A text; of a long one the beginning, and the whole on demand. */
+function shortened(whole) {
+  if (whole.length <= LONG) return el("span", {}, whole);
+  return el("div", {}, el("span", {}, `${whole.slice(0, LONG)}…`), folded("The whole text", () => el("p", { class: "reason" }, whole)));
 }
 
 /** A part of a page with its heading; nothing if it has nothing in it. */

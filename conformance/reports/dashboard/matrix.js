@@ -1,6 +1,6 @@
 // The matrix: filters that are part of the address, models by configurations, or one row a cell.
 
-const WIDEST = 8; // columns of a task's table, beyond which only widely shared configurations get one
+const WIDEST = 7; // columns of a task's table, beyond which only widely shared configurations get one
 const NO_FILTERS = { q: "", task: "", family: "", configuration: "", status: "", view: "", sort: "", order: "" };
 
 const searched = {
@@ -178,8 +178,7 @@ function filterForm(filters, changed) {
       field("Configuration", configurationField),
       el("datalist", { id: "configurations" }, configurations.map((name) => el("option", { value: name }))),
     ),
-    el("fieldset", { class: "statuses" }, el("legend", {}, "Status"), chips),
-    el("div", { class: "row" }, el("fieldset", { class: "views" }, el("legend", {}, "View"), views), clear),
+    el("div", { class: "row" }, el("fieldset", { class: "statuses" }, el("legend", {}, "Status"), chips), el("fieldset", { class: "views" }, el("legend", {}, "View"), views), clear),
   );
   const read = () => {
     for (const control of element.querySelectorAll("[data-key]")) filters[control.dataset.key] = control.value;
@@ -211,11 +210,11 @@ function filterForm(filters, changed) {
 function sortable(key, label, filters, resort, { numeric = false, first = "asc" } = {}) {
   const sorted = filters.sort === key;
   const next = !sorted ? [key, first] : filters.order === first ? [key, first === "asc" ? "desc" : "asc"] : ["", ""];
-  const arrow = sorted ? (filters.order === "desc" ? "▼" : "▲") : "";
+  const mark = el("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (filters.order === "desc" ? "▼" : "▲") : "");
   return el(
     "th",
     { scope: "col", class: numeric ? "numeric" : null, "aria-sort": sorted ? (filters.order === "desc" ? "descending" : "ascending") : "none", data: { sort: key } },
-    el("button", { type: "button", class: "sorter", on: { click: () => resort(...next) } }, label, el("span", { class: "arrow", "aria-hidden": "true" }, arrow)),
+    el("button", { type: "button", class: "sorter", on: { click: () => resort(...next) } }, numeric ? [mark, label] : [label, mark]),
   );
 }
 
@@ -303,14 +302,18 @@ function taskGrid(task, rows, filters, resort) {
   });
 }
 
-/** Configurations that most models share come first, then by id. */
+/** The plainest configurations come first: few options, fp32 before other types. */
 const orderRank = (() => {
-  const counts = configurations.map(() => 0);
-  for (const name of cells.configuration) counts[name]++;
-  const plain = (name) => configurations[name].split("-").length;
-  const order = configurations.map((_, name) => name).sort((a, b) => plain(a) - plain(b) || counts[b] - counts[a] || a - b);
+  const keys = configurations.map((name) => {
+    const [recipe, type = "", ...options] = name.split("-");
+    return [options.length, recipe, type === "fp32" ? "" : type, name];
+  });
+  const compared = (first, second) => {
+    for (let index = 0; index < first.length; index++) if (first[index] !== second[index]) return first[index] < second[index] ? -1 : 1;
+    return 0;
+  };
   const rank = [];
-  order.forEach((name, index) => (rank[name] = index));
+  [...keys.keys()].sort((first, second) => compared(keys[first], keys[second])).forEach((name, index) => (rank[name] = index));
   return rank;
 })();
 const orderOf = (name) => orderRank[name];
@@ -400,7 +403,7 @@ function listOf(results, found, filters, resort) {
         { "aria-rowindex": String(index + 2) },
         el("th", { scope: "row" }, el("a", { href: modelLink(models.name[cells.model[cell]]) }, models.name[cells.model[cell]])),
         el("td", {}, el("a", { href: cellLink(cellName(cell)) }, configuration(configurations[cells.configuration[cell]]))),
-        el("td", {}, tasks[models.task[cells.model[cell]]]),
+        el("td", { class: "task-name" }, tasks[models.task[cells.model[cell]]]),
         el("td", {}, badge(statusOf(cell))),
         LIST.filter(({ numeric }) => numeric).map(({ of, told }) => el("td", { class: "numeric" }, told(of(cell)))),
       ),

@@ -4,7 +4,7 @@ async function modelView(name) {
   const model = modelNumbers.get(name);
   if (model === undefined) return missing("model", name);
   const own = cellsOfModel[model];
-  const earlier = await historyOf(own.map(cellName));
+  const earlier = await historyOf(model);
   const of = (cell) => configurations[cells.configuration[cell]];
   const counts = new Map();
   for (const cell of own) counts.set(statusOf(cell), (counts.get(statusOf(cell)) || 0) + 1);
@@ -47,7 +47,7 @@ async function modelView(name) {
     section("Speed-up and size", el("div", { class: "charts" }, speedupFigure(own, of), sizeFigure(own, of))),
     section("Quality against size", qualityFigure(own, "kl", { relative: false })),
     modelHistory(own, of, earlier),
-    notGreen.length > 0 && section("Why", terms(notGreen.map((cell) => [configuration(of(cell)), reasons[cells.reason[cell]]]))),
+    notGreen.length > 0 && section("Why", terms(notGreen.map((cell) => [configuration(of(cell)), shortened(reasons[cells.reason[cell]])]))),
   );
 }
 
@@ -85,9 +85,9 @@ function sizeFigure(own, of) {
 }
 
 const QUALITIES = {
-  kl: { name: "KL divergence to fp32", title: "KL divergence to fp32, nats (logarithmic, lower is better)", logarithmic: true },
-  sqnr: { name: "SQNR to fp32", title: "SQNR to fp32, dB (higher is better)", logarithmic: false },
-  top1: { name: "Top-1 agreement with fp32", title: "top-1 agreement with fp32 (higher is better)", logarithmic: false },
+  kl: { name: "KL divergence to fp32", title: "KL divergence to fp32, nats (logarithmic)", logarithmic: true },
+  sqnr: { name: "SQNR to fp32", title: "SQNR to fp32, dB", logarithmic: false },
+  top1: { name: "Top-1 agreement with fp32", title: "top-1 agreement with fp32", logarithmic: false },
 };
 
 /** The program with which the sizes of a model are compared. */
@@ -129,7 +129,7 @@ function qualityFigure(own, quality, { relative }) {
 /** Speed-up of the configurations over the runs. */
 function modelHistory(own, of, history) {
   if (runs.length < 2) return null;
-  const series = own.slice(0, 40).map((cell) => ({ cell, label: of(cell), values: history.map(({ figures }) => figures.get(cellName(cell))) }));
+  const series = own.slice(0, 40).map((cell) => ({ cell, label: of(cell), values: history.map(({ figures }) => figures.get(of(cell))) }));
   const columns = [{ name: "Configuration", heading: true }, ...history.map(({ run }) => ({ name: run.label, numeric: true }))];
   const rows = series.map(({ cell, label, values }) => [
     el("a", { href: cellLink(cellName(cell)) }, configuration(label)),

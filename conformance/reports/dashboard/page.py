@@ -52,8 +52,7 @@ def render(runs: Sequence[Run]) -> str:
         code=code,
         cells=len(runs[0].records),
         summary=data.as_json(data.summary(runs)),
-        details=[data.packed(entry) for entry in data.details(runs[0].records).values()],
-        history=[data.packed(data.compact(run)) for run in runs],
+        details=[data.packed(entry) for entry in data.details(runs).values()],
         comparisons={pair: data.packed(changes) for pair, changes in data.comparisons(runs).items()},
     )
 

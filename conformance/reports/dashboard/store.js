@@ -46,28 +46,18 @@ async function inflate(id) {
 /** The whole record of a cell. */
 async function recordOf(cell) {
   const model = cells.model[cell];
-  return (await unpack(`model-${model}`))[cellsOfModel[model].indexOf(cell)];
+  return (await unpack(`model-${model}`)).cells[cellsOfModel[model].indexOf(cell)];
 }
 
-/** What every run knows of some cells, from the oldest run to the newest: [{run, figures by cell name}]. */
-async function historyOf(names) {
-  const found = [];
-  for (let run = runs.length - 1; run >= 0; run--) {
-    const columns = await unpack(`run-${run}`);
-    columns.index ??= new Map(columns.cell.map((name, index) => [name, index]));
-    const figures = new Map();
-    for (const name of names) {
-      const row = columns.index.get(name);
-      if (row === undefined) continue;
-      figures.set(name, {
-        status: statuses[columns.status[row]],
-        speedup: columns.speedup[row],
-        bytes: columns.bytes[row],
-        date: columns.date[row],
-        versions: columns.versions[columns.version[row]],
-      });
-    }
-    found.push({ run: runs[run], number: run, figures });
-  }
-  return found;
+/** What every run has of a model, from the oldest run to the newest: [{run, figures by configuration}]. */
+async function historyOf(model) {
+  const { history } = await unpack(`model-${model}`);
+  return history
+    .map((own, number) => {
+      const figures = new Map();
+      for (const [name, [status, speedup, bytes, date, version]] of Object.entries(own))
+        figures.set(name, { status: statuses[status], speedup, bytes, date, versions: runs[number].versions[version] });
+      return { run: runs[number], figures };
+    })
+    .reverse();
 }
