@@ -76,9 +76,9 @@ def details(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     for record in sorted(runs[0].records, key=lambda record: (record.model, record.configuration)):
-        whole = record.model_dump(exclude={"schema_version", "model", "family", "task"})
+        whole = record.model_dump_json(exclude={"schema_version", "model", "family", "task"})
         model = found.setdefault(record.model, {"cells": [], "history": [{} for _ in runs]})
-        model["cells"].append(_rounded(whole))
+        model["cells"].append(json.loads(whole, parse_float=_rounded))
     for number, run in enumerate(runs):
         versions = _versions(run)
         for record in run.records:
@@ -124,7 +124,7 @@ def packed(value: Any) -> str:
 
 
 def _run(run: Run) -> dict[str, Any]:
-    statuses = Counter(record.status for record in run.records)
+    statuses: Counter[str] = Counter(record.status for record in run.records)
     return {
         "label": run.label,
         "source": run.source,
@@ -162,11 +162,6 @@ def _short(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}")
-    if isinstance(value, Mapping):
-        return {name: _rounded(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(entry) for entry in value]
-    return value
+def _rounded(figure: str) -> float:
+    """A number of JSON with the digits that are worth keeping."""
+    return float(f"{float(figure):.{_DIGITS}g}")
