@@ -91,13 +91,16 @@ themeButton.addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (tellTheme(), recolour()));
 
+const pixelRatio = Chart.defaults.devicePixelRatio;
 addEventListener("beforeprint", () => {
   document.documentElement.dataset.printing = "";
+  Chart.defaults.devicePixelRatio = 2; // Paper is finer than most screens.
   matrixRows?.forEach((rows) => rows.all());
   recolour();
 });
 addEventListener("afterprint", () => {
   delete document.documentElement.dataset.printing;
+  Chart.defaults.devicePixelRatio = pixelRatio;
   recolour();
 });
 

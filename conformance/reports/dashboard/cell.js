@@ -51,7 +51,7 @@ function verdict(cell, record) {
   const link = record.issue && (/^https?:\/\//.test(record.issue) ? el("a", { href: record.issue, rel: "noreferrer" }, record.issue) : el("code", {}, record.issue));
   return el(
     "div",
-    { class: `verdict ${tone(record.status)}` },
+    { class: `verdict ${tone(record.status)}${record.reason || link ? "" : " plain"}` },
     el("p", { class: "verdict-status" }, badge(record.status)),
     record.reason && el("div", { class: "reason" }, shortened(record.reason)),
     link && el("p", {}, "Known failure: ", link),
@@ -439,7 +439,7 @@ function historyPart(name, history) {
       make: (colours) => ({
         type: "line",
         data: {
-          labels: known.map(({ run, figures }) => [run.label, day(figures.date)]),
+          labels: known.map(({ run, figures }) => [run.label, figures.date, figures.versions.executorch ? `executorch ${figures.versions.executorch}` : ""]),
           datasets: [{ data: values, borderColor: colours.series[colour], backgroundColor: colours.series[colour], pointRadius: 4, borderWidth: 1.5, pointStyle: known.map(({ figures }) => (figures.status === "pass" ? "circle" : "crossRot")) }],
         },
         options: {

@@ -170,8 +170,7 @@ function padded(values, factor = 1.25) {
   return most ? { min: least / factor, max: most * factor } : {};
 }
 
-const barHeight = (entries) =>
-  70 + entries.reduce((sum, entry) => sum + Math.max(26, 15 * wrapped(entry.label).length + 6), 0);
+const barHeight = (entries) => 70 + entries.length * Math.max(26, 6 + 14 * Math.max(...entries.map((entry) => wrapped(entry.label).length)));
 
 /** How a configuration rounds, for the points of a scatter. */
 const ROUNDINGS = ["8-bit weights", "4-bit weights", "8-bit activations", "4-bit weights, 8-bit activations", "16-bit floats", "cache or attention"];
