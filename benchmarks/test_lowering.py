@@ -24,7 +24,7 @@ FULL = ("xnnpack-fp32-sdpa-kv", "xnnpack-fp32-sdpa-kv-8da4w-emb8w")
 
 
 def pytest_generate_tests(metafunc):
-    twin = metafunc.config.getoption("--scale") == "twin"
+    twin = (metafunc.config.getoption("--scale") or "twin") == "twin"
     chosen = (MODELS, matrix.CORE[matrix.DECODER]) if twin else (MODELS[:1], FULL)
     cells = matrix.cells(registry.select(chosen[0]), chosen[1])
     metafunc.parametrize("cell", cells, ids=lambda cell: cell.name)
@@ -78,7 +78,7 @@ def lower_kept(stock):
 
 
 def test_lowering(benchmark, request, cell, worker, lowering_table):
-    scale = request.config.getoption("--scale")
+    scale = request.config.getoption("--scale") or "twin"
     export_seconds = worker(trace_cell, cell.model.name, cell.configuration, scale)
     stock, ours = [], []
     benchmark.group = "lowering"

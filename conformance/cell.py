@@ -16,15 +16,25 @@ from conformance.trail import CellRequest, Trail, blank_record
 from exporters.errors import ExportError, NotApplicableError
 from zoo import cache, registry
 from zoo.errors import ZooError
+from zoo.model import Model
 
 
 def run_cell(request: CellRequest) -> Record:
     """Run every stage; whatever is raised ends the cell and is written down with its stage."""
+
+    def work(model: Model, request: CellRequest, trail: Trail, record: Record) -> None:
+        tasks.runner(model)(model, request, trail, record)
+
+    return attempt(request, work)
+
+
+def attempt(request: CellRequest, work: tasks.Runner) -> Record:
+    """The record of what ``work`` does with a cell; whatever it raises ends the cell and is written down with its stage."""
     model = registry.get(request.model)
     trail = Trail(Path(request.directory))
     record = blank_record(model, request, status="pass")
     try:
-        tasks.runner(model)(model, request, trail, record)
+        work(model, request, trail, record)
         record.status, record.reason = verdict(record)
     except NotApplicableError as error:
         record.status, record.reason = "not_applicable", str(error)

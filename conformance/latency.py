@@ -1,10 +1,15 @@
-"""Latency: a program and its eager baseline, interleaved block by block in one run."""
+"""Latency: a program and its eager baseline, interleaved block by block in one run.
+
+The sessions take turns, in the opposite order from block to block, so that two blocks after each other read E P P E: what
+drifts with time falls on both alike. A turn begins with a call that does not count, because the first one pays for what the
+other session pushed out of the caches (on twins up to half of its time).
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +18,8 @@ from torch import Tensor
 
 from conformance.sessions.protocol import GenerationSession, InferenceSession
 
-BLOCKS = 7
+BLOCKS = 8
+"""An even number: as many in one order as in the other."""
 DECODE_TOKENS = 16
 CALLS = 4
 WARM_UP = 1
@@ -22,30 +28,33 @@ WARM_UP = 1
 @dataclass
 class _Samples:
     prefill: list[float] = field(default_factory=list)
-    decode: list[float] = field(default_factory=list)
+    decode: list[list[float]] = field(default_factory=list)
 
 
 def measure(
-    sessions: dict[str, GenerationSession],
+    sessions: Mapping[str, GenerationSession],
     tokens: Sequence[int],
     *,
     prompt_tokens: int,
     blocks: int = BLOCKS,
     decode_tokens: int = DECODE_TOKENS,
+    against: str = "eager",
 ) -> dict[str, Any]:
     """Time prefill and decode of sessions that take turns, each block in the opposite order of the one before.
 
     Args:
-        sessions: By name; ``eager`` is what the others are compared with.
+        sessions: By name.
         tokens: The sequence that is fed: a prompt and what follows it.
         prompt_tokens: How many of them are prefilled.
         blocks: Times each session is measured.
         decode_tokens: Single-token steps a block.
+        against: The session that the others are compared with.
 
     Returns:
         For each session milliseconds of prefill and tokens a second of decode, as median and p25 (the better quartile:
-        lower time, higher rate); for all but ``eager`` the median of the blocks' ratios, above 1 when it is faster; and the
-        ``samples``: by phase and session the seconds of a prefill or of a decoded token in each block.
+        lower time, higher rate); for all but that one the median of the blocks' ratios, above 1 when it is faster; and
+        the ``samples``: by phase and session, for each block, the seconds of a prefill, or of the median of its decoded tokens,
+        which does not see that the process was interrupted.
     """
     decode_tokens = min(decode_tokens, len(tokens) - prompt_tokens)
     if decode_tokens < 1:
@@ -53,73 +62,87 @@ def measure(
     prompt = torch.tensor([list(tokens[:prompt_tokens])])
     steps = [torch.tensor([[token]]) for token in tokens[prompt_tokens : prompt_tokens + decode_tokens]]
     samples = {name: _Samples() for name in sessions}
-    order = list(sessions)
-    for block in range(-WARM_UP, blocks):
-        for name in order:
-            session = sessions[name]
-            session.reset()
-            prefill = _seconds(lambda session=session: session.forward(prompt, 0))  # type: ignore[misc]
-            began = time.perf_counter()
-            for index, step in enumerate(steps):
-                session.forward(step, prompt_tokens + index)
-            decode = (time.perf_counter() - began) / len(steps)
-            if block >= 0:
-                samples[name].prefill.append(prefill)
-                samples[name].decode.append(decode)
-        order.reverse()
+    for block, name in _turns(sessions, blocks):
+        session = sessions[name]
+        session.reset()
+        session.forward(prompt, 0)
+        session.reset()
+        prefill = _seconds(lambda session=session: session.forward(prompt, 0))  # type: ignore[misc]
+        decode = [
+            _seconds(lambda session=session, step=step, at=at: session.forward(step, at))  # type: ignore[misc]
+            for at, step in enumerate(steps, start=prompt_tokens)
+        ]
+        if block >= 0:
+            samples[name].prefill.append(prefill)
+            samples[name].decode.append(decode)
     result: dict[str, Any] = {
         "prompt_tokens": prompt_tokens,
         "decode_tokens": decode_tokens,
         "blocks": blocks,
     }
+    means = {name: [statistics.fmean(block) for block in found.decode] for name, found in samples.items()}
     for name, found in samples.items():
         result[name] = {
             "prefill_ms": 1e3 * statistics.median(found.prefill),
             "prefill_ms_p25": 1e3 * _p25(found.prefill),
-            "decode_tokens_per_second": 1 / statistics.median(found.decode),
-            "decode_tokens_per_second_p25": 1 / _p25(found.decode),
+            "decode_tokens_per_second": 1 / statistics.median(means[name]),
+            "decode_tokens_per_second_p25": 1 / _p25(means[name]),
         }
-    for name in sessions:
-        if name != "eager":
-            result[name]["prefill_speedup"] = _ratio(samples["eager"].prefill, samples[name].prefill)
-            result[name]["decode_speedup"] = _ratio(samples["eager"].decode, samples[name].decode)
+        if name != against:
+            result[name]["prefill_speedup"] = _ratio(samples[against].prefill, found.prefill)
+            result[name]["decode_speedup"] = _ratio(means[against], means[name])
     result["samples"] = {
         "prefill": {name: _rounded(found.prefill) for name, found in samples.items()},
-        "decode": {name: _rounded(found.decode) for name, found in samples.items()},
+        "decode": {name: _rounded(map(statistics.median, found.decode)) for name, found in samples.items()},
     }
     return result
 
 
 def measure_inference(
-    sessions: dict[str, InferenceSession], inputs: Mapping[str, Tensor], *, blocks: int = BLOCKS, calls: int = CALLS
+    sessions: Mapping[str, InferenceSession],
+    inputs: Mapping[str, Tensor],
+    *,
+    blocks: int = BLOCKS,
+    calls: int = CALLS,
+    against: str = "eager",
 ) -> dict[str, Any]:
     """Time models of one pass that take turns, as ``measure`` does.
 
     Args:
+        sessions: By name.
         inputs: What is asked each time.
+        blocks: Times each session is measured.
         calls: Calls a block.
+        against: The session that the others are compared with.
 
     Returns:
-        For each session milliseconds a call, as median and p25; for all but ``eager`` the median of the blocks' ratios; and the
-        ``samples``: by session the seconds of a call in each block.
+        For each session milliseconds a call, as median and p25; for all but that one the median of the blocks' ratios; and
+        the ``samples``: by session the seconds of the median call in each block.
     """
-    samples: dict[str, list[float]] = {name: [] for name in sessions}
-    order = list(sessions)
+    samples: dict[str, list[list[float]]] = {name: [] for name in sessions}
+    for block, name in _turns(sessions, blocks):
+        session = sessions[name]
+        session.infer(inputs)
+        found = [_seconds(lambda session=session: session.infer(inputs)) for _ in range(calls)]  # type: ignore[misc]
+        if block >= 0:
+            samples[name].append(found)
+    result: dict[str, Any] = {"blocks": blocks, "calls": calls}
+    means = {name: [statistics.fmean(block) for block in found] for name, found in samples.items()}
+    for name, seconds in means.items():
+        result[name] = {"infer_ms": 1e3 * statistics.median(seconds), "infer_ms_p25": 1e3 * _p25(seconds)}
+        if name != against:
+            result[name]["infer_speedup"] = _ratio(means[against], seconds)
+    result["samples"] = {"infer": {name: _rounded(map(statistics.median, found)) for name, found in samples.items()}}
+    return result
+
+
+def _turns(names: Iterable[str], blocks: int) -> Iterator[tuple[int, str]]:
+    """Whose turn it is, with the number of the block; blocks of warm-up have negative ones."""
+    order = list(names)
     for block in range(-WARM_UP, blocks):
         for name in order:
-            began = time.perf_counter()
-            for _ in range(calls):
-                sessions[name].infer(inputs)
-            if block >= 0:
-                samples[name].append((time.perf_counter() - began) / calls)
+            yield block, name
         order.reverse()
-    result: dict[str, Any] = {"blocks": blocks, "calls": calls}
-    for name, found in samples.items():
-        result[name] = {"infer_ms": 1e3 * statistics.median(found), "infer_ms_p25": 1e3 * _p25(found)}
-        if name != "eager":
-            result[name]["infer_speedup"] = _ratio(samples["eager"], found)
-    result["samples"] = {"infer": {name: _rounded(found) for name, found in samples.items()}}
-    return result
 
 
 def measure_loads(actions: dict[str, Callable[[], object]], *, blocks: int = 3) -> dict[str, dict[str, float]]:
@@ -141,7 +164,7 @@ def _seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _rounded(seconds: Sequence[float]) -> list[float]:
+def _rounded(seconds: Iterable[float]) -> list[float]:
     """To four digits: a block varies by more."""
     return [float(f"{value:.3e}") for value in seconds]
 

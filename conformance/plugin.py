@@ -25,8 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("executorch-zoo", "conformance of models")
     group.addoption(
         "--scale",
-        default="twin",
-        help="where weights come from: twin (default), full, hub, or a checkpoint directory",
+        help="where weights come from: twin (default; of the models' benchmarks full), full, hub, or a checkpoint directory",
     )
     group.addoption(
         "--tier",
@@ -75,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if not least <= value < 1e6:
             raise pytest.UsageError(f"{option} {value}: give a number from {least} to 1000000.")
     try:
-        check_scale(config.getoption("--scale"))
+        check_scale(config.getoption("--scale") or "twin")
         matrix.check_tier(config.getoption("--tier"))
     except ZooError as error:
         raise pytest.UsageError(str(error)) from error
@@ -94,7 +93,7 @@ def _runner(config: pytest.Config) -> Runner:
         config.stash[_RUNNER] = Runner(
             directory,
             options={
-                "scale": config.getoption("--scale"),
+                "scale": config.getoption("--scale") or "twin",
                 "threads": config.getoption("--threads"),
                 "stock_lowering": config.getoption("--stock-lowering"),
             },

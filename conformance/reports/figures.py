@@ -69,9 +69,9 @@ def cost(records: Sequence[Record]) -> str | None:
 
 
 def percent(share: float) -> str:
-    """A share, such as ``99.6 %``; 100 % is said of all and nothing less."""
+    """A share, such as ``99.6 %``, that does not break; 100 % is said of all and nothing less."""
     shown = f"{100 * share:.1f}".removesuffix(".0")
-    return f"{'99.9' if shown == '100' and share < 1 else shown} %"
+    return f"{'99.9' if shown == '100' and share < 1 else shown}\N{NO-BREAK SPACE}%"
 
 
 def number(value: float | None, form: str) -> str:

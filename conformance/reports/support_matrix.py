@@ -57,7 +57,7 @@ def groups() -> list[Group]:
 def render_matrix(records: Sequence[Record]) -> str:
     """The README's part: what the signs mean, the totals, and for each task its families by configuration."""
     found = {record.cell: record for record in records}
-    parts = [_legend(), _totals(found)]
+    parts = [_legend(), _index(), _totals(found)]
     parts += [f"### {group.title}\n\n{_families(group, found)}" for group in groups()]
     parts += [figures.provenance(records)] if records else []
     return "\n\n".join(parts) + "\n"
@@ -81,6 +81,12 @@ def _legend() -> str:
     )
 
 
+def _index() -> str:
+    """Every family, for readers who look for one: its page has all of its models and configurations."""
+    names = sorted({model.family for model in registry.models().values()})
+    return f"Looking for a family? {' · '.join(f'[{name}]({PAGES}/{name}.md)' for name in names)}"
+
+
 def _totals(found: Mapping[str, Record]) -> str:
     """How much of each task holds: over all configurations of the tier ``default``."""
     body = []
@@ -95,7 +101,7 @@ def _totals(found: Mapping[str, Record]) -> str:
                 str(len(group.families)),
                 str(len(group.models)),
                 f"{counts['pass']} of {applicable}",
-                ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(rest.items())) or "–",
+                ", ".join(f"{count} × {name.replace('_', ' ')}" for name, count in sorted(rest.items())) or "–",
                 str(counts["not_applicable"]),
             ]
         )

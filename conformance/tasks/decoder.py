@@ -22,7 +22,7 @@ from conformance.record import Check, Record
 from conformance.sessions.eager import eager_session, rounded_model
 from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.protocol import ConditionedSession, GenerationSession
-from conformance.tasks import Runner, stages
+from conformance.tasks import Bench, Bencher, Phase, Runner, stages
 from conformance.trail import CellRequest, Trail
 from exporters.artifact import Artifact, ProgramFile
 from exporters.config import ExportConfig
@@ -173,27 +173,96 @@ class Task:
     """Further checks, of the program's session against the baseline's."""
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """What is there before anything is exported."""
+
+    checkpoint: Path
+    tokenizer: Any
+    model: Any
+    """The checkpoint in eager PyTorch."""
+    reference: Reference
+    config: ExportConfig
+    eager: GenerationSession
+
+
 def runner(task: Task) -> Runner:
     """Runs a cell of the task."""
     return functools.partial(_run, task)
 
 
-def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Record) -> None:
-    """Fill in ``record``; raises whatever ends the cell early."""
+def bencher(task: Task) -> Bencher:
+    """Prepares a cell of the task for being timed, without comparing anything."""
+    return functools.partial(_bench, task)
+
+
+def _prepared(task: Task, model: Model, request: CellRequest, checkpoint: Path) -> _Prepared:
     from transformers import AutoTokenizer
 
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
+    eager_model = stages.loaded(model, checkpoint)
+    length = _max_seq_len(model, request, checkpoint, eager_model)
+    reference = task.reference(model, request, checkpoint, tokenizer, eager_model, length)
+    config = ExportConfig.from_id(
+        request.configuration, max_seq_len=reference.max_seq_len, max_source_len=reference.max_source_len
+    )
+    eager = task.eager(eager_model, reference.max_seq_len, ExportConfig())
+    return _Prepared(checkpoint, tokenizer, eager_model, reference, config, eager)
+
+
+def _bench(task: Task, model: Model, request: CellRequest, trail: Trail) -> Bench:
+    checkpoint = stages.resolved(model, request, trail)
+    with trail.stage("baseline"):
+        ready = _prepared(task, model, request, checkpoint)
+    return Bench(
+        checkpoint=checkpoint,
+        config=ready.config,
+        eager=ready.eager,
+        open=functools.partial(task.session, threads=request.threads),
+        measure=functools.partial(_measure, ready.reference),
+        phases=_phases(ready.reference),
+    )
+
+
+def _phases(reference: Reference) -> dict[str, Phase]:
+    tokens, prompt = reference.whole, _prompt_tokens(reference)
+    steps = min(latency.DECODE_TOKENS, tokens.shape[1] - prompt)
+
+    def begin(session: GenerationSession) -> None:
+        reference.about(session, reference.first)
+        session.reset()
+
+    def prefill(session: GenerationSession) -> Tensor:
+        return session.forward(tokens[:, :prompt], 0)
+
+    def prefilled(session: GenerationSession) -> None:
+        begin(session)
+        prefill(session)
+
+    def decode(session: GenerationSession) -> None:
+        for position in range(prompt, prompt + steps):
+            session.forward(tokens[:, position : position + 1], position)
+
+    found = {"prefill": Phase(begin, prefill), "decode": Phase(prefilled, decode, steps)}
+    if reference.conditions and reference.conditions[reference.first]:
+        found["encode"] = Phase(lambda session: session.reset(), lambda session: reference.about(session, reference.first))
+    return found
+
+
+def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Record) -> None:
+    """Fill in ``record``; raises whatever ends the cell early."""
     checkpoint = stages.resolved(model, request, trail, record)
     with trail.stage("baseline"):
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
-        eager_model = stages.loaded(model, checkpoint)
-        length = _max_seq_len(model, request, checkpoint, eager_model)
-        reference = task.reference(model, request, checkpoint, tokenizer, eager_model, length)
-        config = ExportConfig.from_id(
-            request.configuration, max_seq_len=reference.max_seq_len, max_source_len=reference.max_source_len
+        ready = _prepared(task, model, request, checkpoint)
+        tokenizer, eager_model, reference, config, eager = (
+            ready.tokenizer,
+            ready.model,
+            ready.reference,
+            ready.config,
+            ready.eager,
         )
         limits = tolerance(config)
         eos = eos_ids(eager_model)
-        eager = task.eager(eager_model, reference.max_seq_len, ExportConfig())
         fp32 = _answers(task, eager, reference, eos, guess=True)
         empty = task.vacuous(fp32)
         expected, rounding = fp32, eager
@@ -275,19 +344,30 @@ def _latency(
 ) -> dict[str, Any]:
     from exporters.pipeline import load_model
 
-    for each in (eager, session):
-        reference.about(each, reference.first)
-    measured = latency.measure(
-        {"eager": eager, "executorch": session},
-        reference.whole[0].tolist(),
-        prompt_tokens=min(max(32, reference.least_prompt), reference.max_seq_len // 2),
-    )
+    measured = _measure(reference, {"eager": eager, "executorch": session})
     measured["threads"] = request.threads
     for name, figures in latency.measure_loads(
         {"eager": lambda: load_model(checkpoint, task=task), "executorch": functools.partial(opener, verify=False)}
     ).items():
         measured[name] |= figures
     return measured
+
+
+def _measure(reference: Reference, sessions: Mapping[str, GenerationSession], **options: Any) -> dict[str, Any]:
+    """``latency.measure`` of the sequence that fills the cache."""
+    for session in sessions.values():
+        reference.about(session, reference.first)
+    return latency.measure(
+        sessions,
+        reference.whole[0].tolist(),
+        prompt_tokens=_prompt_tokens(reference),
+        **options,
+    )
+
+
+def _prompt_tokens(reference: Reference) -> int:
+    """How many tokens are prefilled before latency is measured."""
+    return min(max(32, reference.least_prompt), reference.max_seq_len // 2)
 
 
 def eos_ids(model: Any) -> frozenset[int]:

@@ -19,7 +19,7 @@ from conformance.record import Check, Record
 from conformance.sessions.eager import EagerInference, rounded_model
 from conformance.sessions.executorch import ExecuTorchInference
 from conformance.sessions.protocol import InferenceSession
-from conformance.tasks import Runner, stages
+from conformance.tasks import Bench, Bencher, Phase, Runner, stages
 from conformance.trail import CellRequest, Trail
 from exporters.artifact import Artifact
 from exporters.config import ExportConfig
@@ -80,6 +80,30 @@ def runner(task: Task) -> Runner:
     return functools.partial(_run, task)
 
 
+def bencher(task: Task) -> Bencher:
+    """Prepares a cell of the task for being timed, without comparing anything."""
+    return functools.partial(_bench, task)
+
+
+def _configured(request: CellRequest, examples: Examples) -> ExportConfig:
+    return ExportConfig.from_id(request.configuration, max_seq_len=examples.max_seq_len, max_source_len=examples.max_source_len)
+
+
+def _bench(task: Task, model: Model, request: CellRequest, trail: Trail) -> Bench:
+    checkpoint = stages.resolved(model, request, trail)
+    with trail.stage("baseline"):
+        eager_model = stages.loaded(model, checkpoint)
+        examples = task.examples(model, request, checkpoint, eager_model)
+    return Bench(
+        checkpoint=checkpoint,
+        config=_configured(request, examples),
+        eager=EagerInference(eager_model),
+        open=functools.partial(ExecuTorchInference, threads=request.threads),
+        measure=functools.partial(latency.measure_inference, inputs=examples.inputs[0]),
+        phases={"infer": Phase(lambda _: None, lambda session: session.infer(examples.inputs[0]))},
+    )
+
+
 def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: Record) -> None:
     """Fill in ``record``; raises whatever ends the cell early."""
     from exporters.pipeline import load_model
@@ -88,8 +112,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
     with trail.stage("baseline"):
         eager_model = stages.loaded(model, checkpoint)
         examples = task.examples(model, request, checkpoint, eager_model)
-        lengths = {"max_seq_len": examples.max_seq_len, "max_source_len": examples.max_source_len}
-        config = ExportConfig.from_id(request.configuration, **lengths)
+        config = _configured(request, examples)
         eager = EagerInference(eager_model)
         fp32 = _answers(eager, examples)
         empty = task.vacuous(examples, fp32)

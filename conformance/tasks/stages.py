@@ -18,12 +18,12 @@ from zoo.errors import ZooError
 from zoo.model import Model
 
 
-def resolved(model: Model, request: CellRequest, trail: Trail, record: Record) -> Path:
+def resolved(model: Model, request: CellRequest, trail: Trail, record: Record | None = None) -> Path:
     """The stage ``resolve``: the cell's checkpoint directory."""
     torch.set_num_threads(request.threads)
     with trail.stage("resolve"):
         checkpoint = resolve(model, request.scale)
-        if request.scale == "hub":
+        if request.scale == "hub" and record is not None:
             record.revision = checkpoint.name  # a snapshot is named by its commit, whether the row pins one or not
     return checkpoint
 

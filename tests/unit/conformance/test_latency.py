@@ -9,6 +9,7 @@ from conformance import latency
 
 TOKENS = list(range(20))
 PROMPT = 8
+COLD = 1000.0
 
 
 @pytest.fixture
@@ -21,22 +22,24 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def session(clock):
-    """A session that takes ``prefill[block]`` and ``decode[block]`` seconds a call; block 0 is the warm-up."""
+    """A session that takes ``prefill[block]`` and ``decode[block]`` seconds a call; block 0 is the warm-up. The first call of
+    each turn takes longer."""
 
     class Timed:
         max_seq_len = 32
 
         def __init__(self, name, *, prefill, decode):
             self.name, self.prefill, self.decode = name, prefill, decode
-            self.block = -1
+            self.resets = 0
 
         def reset(self):
-            self.block += 1
+            self.resets += 1
             clock.calls.append((self.name, "reset", []))
 
         def forward(self, tokens, position):
             clock.calls.append((self.name, position, tokens[0].tolist()))
-            clock.now += (self.decode if position else self.prefill)[self.block]
+            turn, counts = divmod(self.resets - 1, 2)
+            clock.now += (self.decode if position else self.prefill)[turn] + (0 if counts else COLD)
 
     return Timed
 
@@ -83,13 +86,14 @@ def test_eager_is_not_compared_with_itself(measured):
 def test_each_block_takes_the_order_opposite_to_the_one_before(measured, clock):
     measured(EAGER, PROGRAM, blocks=3)
     order = [name for name, what, _ in clock.calls if what == "reset"]
-    assert order == ["eager", "executorch", "executorch", "eager"] * 2
+    assert order[::2] == order[1::2] == ["eager", "executorch", "executorch", "eager"] * 2
 
 
-def test_a_block_is_one_prefill_and_single_token_steps_after_it(measured, clock):
+def test_a_turn_is_a_call_that_does_not_count_one_prefill_and_single_token_steps_after_it(measured, clock):
     found = measured(EAGER, PROGRAM, blocks=3, decode_tokens=3)
-    block = [(what, tokens) for name, what, tokens in clock.calls if name == "eager"][:5]
-    assert block == [("reset", []), (0, TOKENS[:8]), (8, [8]), (9, [9]), (10, [10])]
+    block = [(what, tokens) for name, what, tokens in clock.calls if name == "eager"][:7]
+    prefill = [("reset", []), (0, TOKENS[:8])]
+    assert block == [*prefill, *prefill, (8, [8]), (9, [9]), (10, [10])]
     assert (found["prompt_tokens"], found["decode_tokens"], found["blocks"]) == (PROMPT, 3, 3)
 
 
@@ -119,3 +123,40 @@ def test_the_samples_are_the_seconds_of_each_block_in_turn(measured):
     for name, costs in (("eager", EAGER), ("executorch", PROGRAM)):
         assert samples["prefill"][name] == pytest.approx(costs["prefill"][1:])
         assert samples["decode"][name] == pytest.approx(costs["decode"][1:])
+
+
+def test_a_sample_of_decoding_does_not_see_one_step_that_was_interrupted(clock):
+    class Interrupted:
+        def reset(self):
+            pass
+
+        def forward(self, tokens, position):
+            clock.now += 50.0 if position == PROMPT + 3 else 1.0
+
+    found = latency.measure({"eager": Interrupted()}, TOKENS, prompt_tokens=PROMPT, blocks=2)
+    assert found["samples"]["decode"]["eager"] == [1.0, 1.0]
+    assert found["eager"]["decode_tokens_per_second"] < 0.5
+
+
+def test_what_is_compared_with_may_be_another_session_than_eager(session):
+    sessions = {"before": session("before", **EAGER), "after": session("after", **PROGRAM)}
+    found = latency.measure(sessions, TOKENS, prompt_tokens=PROMPT, blocks=3, against="before")
+    assert found["after"]["prefill_speedup"] == 2.0
+    assert not [name for name in found["before"] if "speedup" in name]
+
+
+def test_calls_of_one_pass_take_turns_and_the_first_of_a_turn_does_not_count(clock):
+    class Timed:
+        def __init__(self, name, seconds):
+            self.name, self.seconds, self.before = name, seconds, None
+
+        def infer(self, inputs):
+            cold = not clock.calls or clock.calls[-1] != self.name
+            clock.calls.append(self.name)
+            clock.now += self.seconds + (COLD if cold else 0)
+
+    found = latency.measure_inference({"eager": Timed("eager", 4.0), "executorch": Timed("executorch", 2.0)}, {}, blocks=2)
+    assert found["samples"]["infer"] == {"eager": [4.0, 4.0], "executorch": [2.0, 2.0]}
+    assert found["executorch"]["infer_speedup"] == 2.0
+    turns = [name for index, name in enumerate(clock.calls) if index == 0 or clock.calls[index - 1] != name]
+    assert turns == ["eager", "executorch", "eager", "executorch"]

@@ -150,7 +150,7 @@ def test_what_rounding_costs_is_told_of_what_rounds_only(make_record):
     rounded = make_record(configuration="xnnpack-fp32-sdpa-kv-8da4w-emb8w", file_bytes=100 * 1024, checks=costs)
     shown = by_model([whole, rounded])
     assert shown[whole.model, whole.configuration] == "✅ –, 400 KiB"
-    assert shown[rounded.model, rounded.configuration] == "✅ –, 100 KiB (25%), top-1 99.6 %"
+    assert shown[rounded.model, rounded.configuration] == "✅ –, 100 KiB (25%), top-1 99.6\N{NO-BREAK SPACE}%"
 
 
 @given(st.floats(0, 1))
@@ -158,17 +158,17 @@ def test_what_rounding_costs_is_told_of_what_rounds_only(make_record):
 def test_less_than_all_is_never_shown_as_all(make_record, share):
     costs = {"quality": Check(status="pass", message="", metrics={"top1": share})}
     shown = by_model([make_record(checks=costs)])["smollm2-135m", "portable-fp32"]
-    assert ("100 %" in shown) == (share == 1)
+    assert ("100\N{NO-BREAK SPACE}%" in shown) == (share == 1)
 
 
 def test_of_several_models_the_highest_cost_is_shown(falcons):
     records = falcons("pass", "pass")
     for record, share in zip(records, (0.999, 0.951), strict=True):
         record.checks["quality"] = Check(status="pass", message="", metrics={"top1": share})
-    assert "top-1 95.1 %" in by_family(records)["falcon", "xnnpack-fp32"]
+    assert "top-1 95.1\N{NO-BREAK SPACE}%" in by_family(records)["falcon", "xnnpack-fp32"]
     for record, share in zip(records, (0.995, 1.0), strict=True):
         record.checks["quality"] = Check(status="pass", message="", metrics={"top1": share})
-    assert "top-1 99.5 %" in by_family(records)["falcon", "xnnpack-fp32"]
+    assert "top-1 99.5\N{NO-BREAK SPACE}%" in by_family(records)["falcon", "xnnpack-fp32"]
 
 
 def test_the_other_configurations_of_a_model_are_counted_by_status(records, make_record):
@@ -204,7 +204,7 @@ def test_the_totals_count_every_cell_of_the_default_tier_once(records):
         count = sum(len(configurations(model, "default")) for model in group.models)
         passing = len(CORE[group.wrapper]) * len(group.models)
         assert rows[group.title, "Applicable cells that pass"] == f"{passing} of {count}"
-        assert rows[group.title, "The others"] == f"{count - passing} never run"
+        assert rows[group.title, "The others"] == f"{count - passing} × never run"
 
 
 @pytest.mark.parametrize("status", [status for status in SYMBOLS if status != "pass"])
