@@ -363,6 +363,7 @@ def test_the_page_may_not_fetch_anything(chromium, dashboard):
         """() => new Promise((resolve) => {
           document.addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective), { once: true });
           fetch("https://example.org/").catch(() => {});
+          setTimeout(() => resolve("nothing"), 2000);
         })"""
     )
     assert violated == "connect-src"
