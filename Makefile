@@ -10,16 +10,16 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: conformance test everything check install clean
+.PHONY: conformance test everything check install browser clean
 
 conformance: $(INSTALLED)
 	@$(BIN)/zoo run smollm2 qwen3 gemma3 --records reports/records; code=$$?; \
 	$(BIN)/zoo report || exit $$?; exit $$code
 
-test: $(INSTALLED)
+test: $(INSTALLED) browser
 	$(BIN)/python -m pytest -n 2 --tier core
 
-everything: $(INSTALLED)
+everything: $(INSTALLED) browser
 	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)
@@ -35,6 +35,15 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) -e ".[dev]"
 	@touch $@
+
+# The tests of the report page click through it in Chromium.
+BROWSERS := chromium chromium-browser google-chrome
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+browser:
+	@for name in $(BROWSERS); do if command -v $$name >/dev/null; then exit 0; fi; done; \
+	command -v apt-get >/dev/null || { echo "The tests need a browser: install Chromium (one of: $(BROWSERS))." >&2; exit 1; }; \
+	$(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium
 
 clean:
 	rm -rf $(VENV) .zoo
