@@ -402,6 +402,16 @@ def test_a_phone_scrolls_down_only(visit):
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], route
 
 
+def test_keyboards_reach_a_table_that_scrolls_and_pass_one_that_fits(visit):
+    wide, narrow = visit(), visit(viewport=PHONE)
+    for page, told in ((wide, [None, None]), (narrow, ["0", "region"])):
+        region = page.locator(".scrolling").first
+        expect(region).to_have_class(re.compile("fits") if told[0] is None else "scrolling")
+        assert [region.get_attribute(name) for name in ("tabindex", "role")] == told
+    narrow.set_viewport_size({"width": 1280, "height": 800})
+    expect(narrow.locator(".scrolling").first).to_have_class(re.compile("fits"))
+
+
 def test_a_matrix_of_many_models_is_made_as_it_is_read(visit, single):
     page = visit(url=single)
     table = page.locator("table.grid")

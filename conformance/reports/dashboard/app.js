@@ -104,20 +104,6 @@ addEventListener("afterprint", () => {
   recolour();
 });
 
-/** Regions whose table fits need not scroll, so that their headings can stay in sight. */
-const fit = new ResizeObserver((entries) => {
-  for (const { target } of entries) {
-    const table = target.firstElementChild;
-    target.classList.toggle("fits", table.scrollWidth <= target.clientWidth + 1);
-  }
-});
-new MutationObserver(() => {
-  for (const region of main.querySelectorAll(".task .scrolling:not([data-watched])")) {
-    region.dataset.watched = "";
-    fit.observe(region);
-  }
-}).observe(main, { childList: true, subtree: true });
-
 const newest = runs[0];
 document.getElementById("provenance").textContent =
   `${plural(newest.cells, "cell")}, the newest of ${moment(newest.date)} UTC, at scale ${newest.scales.join(", ")}` +

@@ -88,9 +88,18 @@ function badge(status) {
   return el("span", { class: `badge ${tone(status)}` }, el("span", { class: "sign", "aria-hidden": "true" }, sign(status)), words(status));
 }
 
-/** A region that scrolls sideways by itself, which keyboards can reach. */
+/** A region for a table, which scrolls sideways by itself and which keyboards can reach, but only while it is too narrow. */
 function scrolling(label, ...children) {
-  return el("div", { class: "scrolling", role: "region", "aria-label": label, tabindex: "0" }, ...children);
+  const region = el("div", { class: "scrolling" }, ...children);
+  new ResizeObserver(() => {
+    if (!region.isConnected) return;
+    const fits = region.firstElementChild.scrollWidth <= region.clientWidth + 1;
+    region.classList.toggle("fits", fits);
+    for (const [name, value] of [["role", "region"], ["aria-label", label], ["tabindex", "0"]])
+      if (fits) region.removeAttribute(name);
+      else region.setAttribute(name, value);
+  }).observe(region);
+  return region;
 }
 
 /**
