@@ -197,6 +197,16 @@ def test_a_failure_is_shown_with_what_the_runtime_printed(visit):
     expect(page.locator(".verdict a")).to_have_attribute("href", "https://example.org/issues/1")
 
 
+def test_a_page_is_made_of_parts_only(visit):
+    page = visit()
+    bare = (
+        "[...document.querySelectorAll('main, main > *')].flatMap(e => [...e.childNodes]).filter(n => n.nodeType === 3).length"
+    )
+    for route in (*ROUTES, "#/model/beta-2b", "#/cell/beta-2b@portable-fp32"):
+        go(page, route)
+        assert page.evaluate(bare) == 0, route
+
+
 def test_history_of_a_cell(visit):
     page = visit("#/cell/beta-2b@xnnpack-fp32")
     told = [

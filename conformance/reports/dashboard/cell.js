@@ -96,7 +96,7 @@ function failurePart({ failure }) {
 
 function checksPart({ checks }) {
   const rows = Object.entries(checks).map(([name, check]) => [name, badge(check.status), [shortened(check.message), metricsOf(check.metrics)]]);
-  return rows.length && section("Checks", scrollingTable("What was checked", [{ name: "Check", heading: true }, { name: "Verdict" }, { name: "What was found", wide: true }], rows, { quiet: true }));
+  return rows.length > 0 && section("Checks", scrollingTable("What was checked", [{ name: "Check", heading: true }, { name: "Verdict" }, { name: "What was found", wide: true }], rows, { quiet: true }));
 }
 
 function metricsOf(metrics) {
@@ -211,7 +211,7 @@ function generationsPart({ generations }) {
     number(generation.smallest_margin),
     typeof generation.diverged_at === "number" ? el("strong", {}, `differs from ${generation.diverged_at} on`) : "same tokens",
   ]);
-  return rows.length && section("Generations", scrollingTable("Reference prompts and what the program said", columns, rows, { quiet: true }));
+  return rows.length > 0 && section("Generations", scrollingTable("Reference prompts and what the program said", columns, rows, { quiet: true }));
 }
 
 function errorPart({ error_by_position: errors }) {

@@ -1,6 +1,6 @@
 // Two runs side by side. What changed was worked out when the page was made (conformance/changes.py); here it is shown.
 
-const WORSE = new Set(["broken", "slower", "larger", "gone"]);
+const WORSE = new Set(store.worse);
 const BETTER = new Set(["fixed", "faster", "smaller"]);
 const kindTone = (kind) => (WORSE.has(kind) ? "bad" : BETTER.has(kind) ? "good" : "odd");
 const kindSign = (kind) => (WORSE.has(kind) ? "▼" : BETTER.has(kind) ? "▲" : "•");

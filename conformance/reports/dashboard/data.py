@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from conformance.changes import KINDS, compare
+from conformance.changes import KINDS, WORSE, compare
 from conformance.record import STAGES, Record, Status
 from conformance.reports.dashboard.history import Run
 from zoo.model import TASKS
@@ -42,6 +42,7 @@ def summary(runs: Sequence[Run]) -> dict[str, Any]:
         "statuses": STATUSES,
         "stages": STAGES,
         "kinds": KINDS,
+        "worse": sorted(WORSE),
         "runs": [_run(run) for run in runs],
         "models": {
             "name": list(models),
