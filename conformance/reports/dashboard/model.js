@@ -90,10 +90,13 @@ const QUALITIES = {
   top1: { name: "Top-1 agreement with fp32", title: "top-1 agreement with fp32", logarithmic: false },
 };
 
-/** The program with which the sizes of a model are compared. */
+/** Bytes of the program with which the sizes of a model are compared: fp32 without any option; null if there is none. */
 function plainBytes(model) {
-  const plain = cellNumbers.get(`${models.name[model]}@xnnpack-fp32`);
-  return plain === undefined ? null : cells.bytes[plain];
+  for (const plain of ["xnnpack-fp32", "portable-fp32"]) {
+    const bytes = cells.bytes[cellNumbers.get(`${models.name[model]}@${plain}`)];
+    if (typeof bytes === "number") return bytes;
+  }
+  return null;
 }
 
 function qualityFigure(own, quality, { relative }) {
@@ -105,9 +108,9 @@ function qualityFigure(own, quality, { relative }) {
     if (typeof y !== "number" || typeof cells.bytes[cell] !== "number" || !base || (logarithmic && y <= 0)) continue;
     const id = configurations[cells.configuration[cell]];
     const x = cells.bytes[cell] / base;
-    points.push({ x, y, cell, group: rounding(id), label: relative ? cellName(cell) : id, told: `${relative ? `${x.toFixed(2)} of the size of xnnpack-fp32` : size(cells.bytes[cell])}, ${number(y)}` });
+    points.push({ x, y, cell, group: rounding(id), label: relative ? cellName(cell) : id, told: `${relative ? `${x.toFixed(2)} of the size of fp32` : size(cells.bytes[cell])}, ${number(y)}` });
   }
-  if (!points.length) return el("p", { class: "note" }, "No configuration here rounds, so none has a quality that could be compared with fp32.");
+  if (!points.length) return el("p", { class: "note" }, "Nothing here has both a quality and a size that could be compared with fp32.");
   const best = points.reduce((first, second) => (second.x < first.x ? second : first));
   return figure({
     title: `${name} against size`,
@@ -115,7 +118,7 @@ function qualityFigure(own, quality, { relative }) {
     height: 380,
     make: (colours) =>
       scatter(points, colours, {
-        x: relative ? "size, as a share of the model's xnnpack-fp32" : "KiB",
+        x: relative ? "size, as a share of the model's fp32 program" : "KiB",
         y: title,
         logarithmic,
         xFormat: (value) => (relative ? Number(value.toFixed(2)) : value.toLocaleString("en")),
