@@ -744,8 +744,21 @@ def report(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the reports agree with the records.")] = False,
     records: Annotated[Path | None, typer.Option(help=f"The records (default: {RECORDS}).")] = None,
     root: Root = Path(),
+    html: Annotated[Path | None, typer.Option(help="Write one page that holds everything, such as out.html, instead.")] = None,
+    history: Annotated[
+        list[Path] | None, typer.Option(help="With --html: records of an earlier run, a file or a directory; may be repeated.")
+    ] = None,
+    git_history: Annotated[bool, typer.Option(help="With --html: add the versions of the records that git has.")] = True,
 ) -> None:
-    """Write the README's support matrix, reports/SUPPORT.md, a page for each family, and badges from the records."""
+    """Write the README's support matrix, reports/SUPPORT.md, a page for each family, and badges from the records; or, with
+    --html, a page to explore them in a browser."""
+    if html is not None:
+        if check:
+            raise ConformanceError("--check compares the committed reports, and --html writes a page; give one of them.")
+        _report_html(html, records or root / RECORDS, root=root, history=history or (), git=git_history)
+        return
+    if history:
+        raise ConformanceError("--history is for the page that --html writes; give --html FILE, too.")
     if check:
         stale = drifted(root, records)
         for path in stale:
@@ -756,6 +769,18 @@ def report(
         return
     changed = write_reports(root, records)
     out.print(Text("\n".join(f"wrote {path}" for path in changed) or "the reports agree with the records already"))
+
+
+def _report_html(page: Path, records: Path, *, root: Path, history: Sequence[Path], git: bool) -> None:
+    from conformance.reports import dashboard
+
+    def notice(line: str) -> None:
+        err.print(Text(line), style="yellow")
+
+    runs = dashboard.collect(records, root=root, history=history, git=git, notice=notice)
+    size = dashboard.write_page(page, runs)
+    cells, earlier = _count(len(runs[0].records), "cell"), _count(len(runs) - 1, "earlier run")
+    out.print(Text(f"wrote {page}: {cells}, {earlier}, {size / 2**20:.1f} MiB"))
 
 
 @app.command("diff")
