@@ -81,6 +81,7 @@ def bandwidth(settings):
 @functools.lru_cache(maxsize=1)
 def opened(name, way, scale, threads, directory):
     """A model that is ready to be timed, and the session of one way of running it; one at a time is kept."""
+    torch.compiler.reset()  # it keeps what it compiled, and the model with it
     gc.collect()
     model = registry.get(name)
     configuration = "xnnpack-fp32" if way in (EAGER, COMPILED) else way

@@ -27,6 +27,7 @@ from conformance.errors import ConformanceError
 from conformance.matrix import Cell
 from conformance.quiet import quiet
 from conformance.record import GREEN, Record
+from conformance.reports import figures
 from conformance.reports.generated import RECORDS, drifted, write_reports
 from conformance.sessions.protocol import SessionError
 from exporters.config import ExportConfig
@@ -390,8 +391,7 @@ def _summary(records: Sequence[Record], cells: Sequence[Cell]) -> Table:
 def _summary_cell(record: Record | None) -> Text:
     if record is None:
         return Text("–")
-    program = record.latency.get("executorch", {})
-    ratio = program.get("decode_speedup", program.get("infer_speedup"))
+    ratio = figures.speedup(record)
     speed = f" {ratio:.1f}x" if ratio is not None and record.status == "pass" else ""
     return Text(f"{record.status.replace('_', ' ')}{speed}", style=_style(record.status))
 
