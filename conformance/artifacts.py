@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import exporters
-from exporters.artifact import Artifact
+from exporters.artifact import ACCOUNT, Artifact
 from exporters.config import ExportConfig
 from zoo.cache import DirectoryStore, source_sha256
 
@@ -44,3 +46,14 @@ def cached_export(
     )
     directory, cached = store.get_or_make(key, make)
     return Artifact.load(directory), cached
+
+
+def find_program(sha256: str) -> Path | None:
+    """A program in the cache by the SHA-256 of its bytes, whatever code made it; ``None`` if there is none."""
+    for account in sorted(DirectoryStore("artifacts").directory.glob(f"*/{ACCOUNT}")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            file = json.loads(account.read_text(encoding="utf-8"))["file"]
+            program = account.parent / str(file["name"])
+            if file["sha256"] == sha256 and program.is_file():
+                return program
+    return None

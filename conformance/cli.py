@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -66,6 +67,8 @@ Stock = Annotated[
     ),
 ]
 Root = Annotated[Path, typer.Option(help="The project's directory.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file instead of printing it.")]
+Only = Annotated[list[str] | None, typer.Option("--configuration", "-c", help="Only this configuration id; may be repeated.")]
 
 
 @app.command("list")
@@ -116,6 +119,7 @@ def _pairs(values: dict[str, Any]) -> str:
 
 @app.command()
 def run(
+    context: typer.Context,
     names: Names = None,
     configuration: Annotated[
         list[str] | None, typer.Option("--configuration", "-c", help="Only this configuration id; may be repeated.")
@@ -133,25 +137,59 @@ def run(
     records: Annotated[
         Path | None, typer.Option(help="Merge the records into this file or directory, such as reports/records.")
     ] = None,
+    shard: Annotated[str | None, typer.Option(help="Only this part of the cells: 2/5 is the second of five.")] = None,
+    durations: Annotated[
+        Path | None, typer.Option(help=f"The records whose durations shards are cut by (default: {RECORDS}, if it is there).")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--run", help="The run's directory (default: a new one in .zoo/runs).")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the interrupted run of this directory.")] = None,
     stock_lowering: Stock = False,
 ) -> None:
     """Run cells (models under configurations) and print what holds."""
     from conformance import record as store
+    from conformance import runs
+    from conformance.sharding import Shard
     from conformance.worker import Limits, Runner, new_run
 
-    chosen = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()), tier=tier)
-    if max_seq_len is not None and scale == "twin":
-        raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
+    given = {name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    options = {"scale": scale, "threads": threads, "max_seq_len": max_seq_len, "stock_lowering": stock_lowering}
+    part = None if shard is None else Shard.parse(shard)
+    selection = None
+    if resume is None or given & {"names", "configuration", "tier"}:
+        selection = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()), tier=tier)
     check_scale(scale)
+    if durations is not None and (shard is None or resume is not None):
+        raise ConformanceError("--durations goes with the --shard of a new run; leave it out.")
+    if resume is not None and directory is not None:
+        raise ConformanceError(f"--resume {resume} names the directory already; leave --run out.")
+    if directory is not None:
+        runs.check_new(directory)
+    if resume is not None:
+        asked = {name: value for name, value in options.items() if name in given}
+        opened = runs.resumed(resume, selection=selection, options=asked, shard=part)
+    else:
+        if max_seq_len is not None and scale == "twin":
+            raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
+        known = _durations(durations) if part is not None else ()
+        opened = runs.planned(selection or (), options=options, shard=part, durations=known)
     if records is not None:
-        store.check_mergeable(records, scale=scale)
-    runner = Runner(
-        new_run(Path.cwd() / ".zoo"),
-        options={"scale": scale, "threads": threads, "max_seq_len": max_seq_len, "stock_lowering": stock_lowering},
-        limits=Limits(seconds=timeout, memory_bytes=int(memory * 2**30)),
-    )
-    _notice(stock_lowering)
-    found, interrupted = _run_cells(runner, chosen, jobs)
+        if opened.shard is not None:
+            raise ConformanceError("--records does not go with --shard: 'zoo merge' puts the records of shards together.")
+        store.check_mergeable(records, scale=opened.options["scale"])
+    if resume is None:
+        directory = directory or new_run(Path.cwd() / ".zoo")
+        runs.start(directory, opened)
+    place = resume or directory or Path()
+    chosen = runs.cells_of(opened.cells)
+    _notice(opened.options["stock_lowering"])
+    with runs.held(place):
+        if resume is not None:
+            err.print(Text(f"{runs.restore_records(place)} of {_count(len(chosen), 'cell')} done before"))
+        limits = Limits(seconds=timeout, memory_bytes=int(memory * 2**30))
+        runner = Runner(place, options=opened.options, limits=limits)
+        found, interrupted = _run_cells(runner, chosen, jobs)
     out.print()
     out.print(_summary(found, chosen))
     for record in found:
@@ -161,10 +199,99 @@ def run(
         store.merge(records, found)
     out.print(Text(f"records: {records or runner.records}"))
     if interrupted:
-        err.print(f"interrupted: {len(found)} of {_count(len(chosen), 'cell')} done")
+        err.print(Text(f"interrupted: {len(found)} of {_count(len(chosen), 'cell')} done"))
+        err.print(Text(f"the rest: zoo run --resume {place}"))
         raise typer.Exit(130)
     if any(record.status not in GREEN for record in found):
         raise typer.Exit(1)
+
+
+def _durations(path: Path | None) -> list[Record]:
+    """The records whose durations shards are cut by; none if the default ones are not there."""
+    from conformance import record as store
+
+    if path is not None or RECORDS.exists():
+        return store.read(path or RECORDS)
+    err.print(
+        Text(f"no {RECORDS} here: every cell counts as long as any other (--durations names other records)"), style="yellow"
+    )
+    return []
+
+
+@app.command()
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Run directories, or files of records.")],
+    into: Annotated[Path, typer.Option(help="Merge the records into this file or directory.")],
+) -> None:
+    """Put the records of shards together, and say which cells are missing."""
+    from conformance import merging
+    from conformance import record as store
+
+    merged = merging.merge([merging.load(path) for path in parts])
+    for scale in dict.fromkeys(record.scale for record in merged.records):
+        store.check_mergeable(into, scale=scale)
+    store.merge(into, merged.records)
+    out.print(Text(f"{_count(len(merged.records), 'record')} of {_count(len(parts), 'part')}: {into}"))
+    for finding in merged.findings:
+        err.print(Text(finding), style="red")
+    if merged.findings:
+        raise typer.Exit(1)
+
+
+@app.command("export-records")
+def export_records(
+    records: Annotated[Path | None, typer.Option(help=f"Records, or the directory of a run (default: {RECORDS}).")] = None,
+    ctrf: Annotated[Path | None, typer.Option(help="Write a CTRF report (JSON).")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a table, a row a cell.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the table as Parquet; needs executorch-zoo[analysis].")] = None,
+    step_summary: Annotated[bool, typer.Option("--step-summary", help="Append a summary to $GITHUB_STEP_SUMMARY.")] = False,
+) -> None:
+    """Write records in the formats that other tools read."""
+    from conformance.merging import load
+    from conformance.reports.ctrf import render_ctrf
+    from conformance.reports.junit import render_junit
+    from conformance.reports.step_summary import append_summary
+    from conformance.reports.tabular import render_csv, write_parquet
+
+    if not (ctrf or junit or csv or parquet or step_summary):
+        raise ConformanceError("say what to write: --ctrf, --junit, --csv, --parquet (each with a file), or --step-summary.")
+    found = load(records or RECORDS).records
+    for path in (ctrf, junit, csv, parquet):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    for path, render in ((ctrf, render_ctrf), (junit, render_junit), (csv, render_csv)):
+        if path is not None:
+            path.write_text(render(found), encoding="utf-8", newline="")
+            out.print(Text(f"wrote {path}"))
+    if parquet is not None:
+        write_parquet(parquet, found)
+        out.print(Text(f"wrote {parquet}"))
+    if step_summary:
+        out.print(Text(f"wrote {append_summary(found)}"))
+
+
+@app.command()
+def changed(
+    base: Annotated[str, typer.Option(help="What the branch is compared with, from where it left it.")] = "origin/main",
+    form: Annotated[
+        str, typer.Option("--format", help="text: a family a line; github: what $GITHUB_OUTPUT takes (families, everything).")
+    ] = "text",
+    root: Root = Path(),
+) -> None:
+    """Name the families that a branch changed."""
+    from conformance.changed import since
+
+    if form not in ("text", "github"):
+        raise unknown("--format", form, ("text", "github"))
+    found = since(base, root)
+    if form == "github":
+        out.print(Text(f"families={' '.join(found.families)}\neverything={str(found.everything).lower()}"))
+        return
+    for family in found.families:
+        out.print(Text(family))
+    if found.everything:
+        err.print("code of every model was changed: zoo run --tier smoke")
 
 
 def _notice(stock_lowering: bool) -> None:
@@ -654,6 +781,135 @@ def _report_html(page: Path, records: Path, *, root: Path, history: Sequence[Pat
     size = dashboard.write_page(page, runs)
     cells, earlier = _count(len(runs[0].records), "cell"), _count(len(runs) - 1, "earlier run")
     out.print(Text(f"wrote {page}: {cells}, {earlier}, {size / 2**20:.1f} MiB"))
+
+
+@app.command("diff")
+def show_diff(
+    before: Annotated[Path, typer.Argument(help="A file or directory of records, or a run's directory.")],
+    after: Annotated[Path, typer.Argument(help="Likewise, of later.")],
+    format: Annotated[str, typer.Option(help="How: table, markdown or html.")] = "table",
+    output: Output = None,
+) -> None:
+    """Show what changed between two runs: broken, slower, larger, gone, fixed, new. Exit code 1 if something is worse."""
+    from conformance import changes
+    from conformance import record as store
+    from conformance.reports import changes as reports
+
+    _check_format(format, ("table", "markdown", "html"))
+    sides = store.read(before), store.read(after)
+    found = reports.diff(*sides, changes.compare(*sides), names=(str(before), str(after)))
+    texts = {"markdown": reports.markdown, "html": reports.html}
+    _deliver(reports.table(found) if format == "table" else texts[format](found), output)
+    if found.worse:
+        raise typer.Exit(1)
+
+
+@app.command()
+def gate(
+    names: Names = None,
+    configuration: Only = None,
+    tier: Tier = "default",
+    records: Annotated[Path | None, typer.Option(help="Judge these records of a run instead of running the cells.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Compare with this git ref: both sides run here, and their programs are timed in turns.")
+    ] = None,
+    latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Measure and compare latency.")] = True,
+    launches: Annotated[
+        int, typer.Option(min=1, max=1000, help="Processes to time a cell in at most, while it is unclear.")
+    ] = 15,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Cells at a time while they are run; launches are alone.")
+    ] = 2,
+    threads: Threads = 1,
+    scale: Scale = "twin",
+    format: Annotated[str, typer.Option(help="How: table, markdown or json.")] = "table",
+    output: Output = None,
+    root: Root = Path(),
+) -> None:
+    """Hold a run against what was accepted (reports/baselines, or a git ref). Exit code 1 if something is worse."""
+    from conformance import gating
+    from conformance.reports import gate as reports
+
+    _check_format(format, ("table", "markdown", "json"))
+    if records is not None and against is not None:
+        raise ConformanceError("--records and --against exclude each other: --against runs the cells of both sides.")
+    if scale != "twin" and against is None and records is None:
+        check_scale(scale)
+    wanted = gating.Wanted(tuple(names or ()), tuple(configuration or ()), tier, scale, threads, jobs)
+    with err.status("starting") as status:
+        tools = gating.Tools(
+            run=lambda runner, cells: _run_whole(runner, cells, jobs, status),
+            on_step=lambda text: status.update(Text(text)),
+            launches=launches if latency else 0,
+        )
+        if against is not None:
+            verdict = gating.against_ref(root, against, wanted, tools)
+        else:
+            verdict = gating.against_baselines(root, records, wanted, tools)
+    texts = {"markdown": reports.markdown, "json": reports.as_json}
+    _deliver(reports.table(verdict) if format == "table" else texts[format](verdict), output)
+    if not verdict.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def baseline(
+    names: Names = None,
+    update: Annotated[bool, typer.Option("--update", help="Record what the records say as accepted.")] = False,
+    records: Annotated[Path | None, typer.Option(help=f"The records (default: {RECORDS}).")] = None,
+    launches: Annotated[
+        int, typer.Option(min=0, max=1000, help="Processes to time each passing cell in, beside its own run.")
+    ] = 7,
+    root: Root = Path(),
+) -> None:
+    """Show the accepted figures under reports/baselines, or record them anew from the records of a run."""
+    from conformance import gating
+
+    if not update:
+        if records is not None:
+            raise ConformanceError("--records goes with --update; without it, 'zoo baseline' shows what is recorded.")
+        _columns(("model", "cells", "launches", "recorded", "versions"), *gating.recorded(root, tuple(names or ())))
+        return
+    with err.status("starting") as status:
+        changed, notes = gating.update_baselines(
+            root, tuple(names or ()), records or root / RECORDS, launches, on_step=lambda text: status.update(Text(text))
+        )
+    for note in notes:
+        err.print(Text(note), style="yellow")
+    out.print(Text("\n".join(f"wrote {path}" for path in changed) or "the baselines agree with the records already"))
+
+
+def _check_format(format: str, allowed: Sequence[str]) -> None:
+    if format not in allowed:
+        raise unknown("format", format, allowed)
+
+
+def _deliver(what: Any, output: Path | None) -> None:
+    """Print a report, or write it to a file."""
+    if output is None:
+        if isinstance(what, str):
+            out.print(Text(what), end="")
+        else:
+            out.print(what)
+        return
+    if not isinstance(what, str):
+        plain = Console(file=io.StringIO(), width=160, highlight=False)
+        plain.print(what)
+        what = plain.file.getvalue()  # type: ignore[attr-defined]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(what, encoding="utf-8")
+    err.print(Text(f"wrote {output}"))
+
+
+def _run_whole(runner: Any, cells: Sequence[Cell], jobs: int, status: Any) -> list[Record]:
+    """The records of cells, all of them."""
+    status.stop()
+    found, interrupted = _run_cells(runner, cells, jobs)
+    status.start()
+    if interrupted:
+        err.print(f"interrupted: {len(found)} of {_count(len(cells), 'cell')} done")
+        raise typer.Exit(130)
+    return found
 
 
 @app.command()

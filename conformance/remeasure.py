@@ -1,13 +1,12 @@
 """Timing a cell again, from its cached artifact, in a process of its own: a **launch**. Nothing is compared.
 
-``run_isolated(request, target=TARGET)`` gives a record whose ``latency["samples"]`` are of the kind that a cell's own stage
-``measure`` leaves.
+The record's ``latency["samples"]`` are of the kind that a cell's own stage ``measure`` leaves. ``conformance.launches`` starts
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,8 @@ from conformance import tasks
 from conformance.cell import attempt
 from conformance.record import Record
 from conformance.tasks import stages
-from conformance.trail import CellRequest, Trail
+from conformance.trail import CellRequest, LaunchRequest, Trail
 from zoo.model import Model
-
-TARGET = "conformance.remeasure:time_cell"
-
-
-@dataclass(frozen=True)
-class LaunchRequest(CellRequest):
-    """What a launch is told."""
-
-    blocks: int = 16
-    """Turns of each session."""
-    programs: tuple[tuple[str, str], ...] = ()
-    """Programs to be compared with each other, names and paths; none: eager PyTorch with the cell's own program."""
 
 
 def time_cell(request: LaunchRequest, *, wrap: Callable[[Any], Any] = lambda session: session) -> Record:

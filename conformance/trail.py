@@ -39,6 +39,16 @@ class CellRequest:
     """Lower without ``exporters.lowering``."""
 
 
+@dataclass(frozen=True)
+class LaunchRequest(CellRequest):
+    """What a child process is told that times a cell again (``conformance.remeasure``)."""
+
+    blocks: int = 16
+    """Turns of each session."""
+    programs: tuple[tuple[str, str], ...] = ()
+    """Programs to be compared with each other, names and paths; none: eager PyTorch with the cell's own program."""
+
+
 class Trail:
     """The stages of a cell as they begin and end, on disk, so that the parent knows where a dead child was."""
 

@@ -79,3 +79,28 @@ def raises(request: CellRequest) -> Record:
 
     tasks.runner = lambda _: task
     return cell.run_cell(request)
+
+
+class _Slow:
+    """A session that takes four times as long as another one."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def forward(self, tokens, position):
+        began = time.perf_counter()
+        answer = self.inner.forward(tokens, position)
+        until = time.perf_counter() + 3 * (time.perf_counter() - began)
+        while time.perf_counter() < until:
+            pass
+        return answer
+
+
+def four_times_as_long(request: CellRequest) -> Record:
+    """A launch of a program that is slow."""
+    from conformance.remeasure import time_cell
+
+    return time_cell(request, wrap=_Slow)

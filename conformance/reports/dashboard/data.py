@@ -18,6 +18,7 @@ from typing import Any, get_args
 from conformance.changes import KINDS, WORSE, compare
 from conformance.record import STAGES, Record, Status
 from conformance.reports.dashboard.history import Run
+from conformance.reports.figures import speedup
 from zoo.model import TASKS
 
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -107,13 +108,6 @@ def comparisons(runs: Sequence[Run]) -> dict[str, list[list[Any]]]:
             for change in changes
         ]
     return found
-
-
-def speedup(record: Record) -> float | None:
-    """How many times as fast as eager PyTorch: in decoding, or of a call."""
-    program = record.latency.get("executorch", {})
-    ratio: float | None = program.get("decode_speedup", program.get("infer_speedup"))
-    return ratio
 
 
 def as_json(value: Any) -> str:
