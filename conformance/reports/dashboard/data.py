@@ -93,9 +93,9 @@ def details(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _whole(record: Record) -> str:
-    """A record as JSON, but for what the summary has; errors by position, which are drawn, have four digits."""
+    """A record as JSON, but for what the summary has; errors by position, which are drawn, have three digits."""
     rest = record.model_dump_json(exclude={"schema_version", "model", "family", "task", "error_by_position"})
-    return f'{rest[:-1]},"error_by_position":{as_json([_short(error) for error in record.error_by_position])}}}'
+    return f'{rest[:-1]},"error_by_position":{as_json([_short(error, 3) for error in record.error_by_position])}}}'
 
 
 def comparisons(runs: Sequence[Run]) -> dict[str, list[list[Any]]]:
@@ -154,6 +154,6 @@ def _ranks(values: Iterable[str], first: Sequence[str] = ()) -> dict[str, int]:
     return {value: number for number, value in enumerate(ordered)}
 
 
-def _short(value: Any) -> Any:
-    """A number with four significant digits; anything else as it is."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+def _short(value: Any, digits: int = 4) -> Any:
+    """A number with so many significant digits; anything else as it is."""
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value

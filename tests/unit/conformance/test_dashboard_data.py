@@ -129,7 +129,7 @@ def test_details_are_whole_records():
     packed = blocks(dashboard.render([run(whole)]))["model-0"]["cells"]
     assert packed[0].keys() == Record.model_fields.keys() - {"schema_version", "model", "family", "task"}
     assert packed[0]["latency"] == latency
-    assert packed[0]["error_by_position"] == [0.1235, None, 1.0]
+    assert packed[0]["error_by_position"] == [0.123, None, 1.0]
     assert packed[0]["file_bytes"] == 12345678
 
 
