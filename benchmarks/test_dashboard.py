@@ -8,6 +8,7 @@ say what the latter consists of. Opening must take less than two seconds.
 import collections
 import itertools
 import json
+import random
 import shutil
 import statistics
 from pathlib import Path
@@ -37,13 +38,17 @@ def run():
         task, family = tasks[number % len(tasks)]
         for configuration in names:
             again = {"model": f"model-{number:04}", "family": family, "task": task, "configuration": configuration}
-            records.append(next(source).model_copy(update=again | filled(number)))
+            record = next(source)
+            if not record.error_by_position:
+                again |= filled(len(records))
+            records.append(record.model_copy(update=again))
     return dashboard.Run("current", "synthetic", tuple(records))
 
 
 def filled(number: int) -> dict:
-    """What records of the newest schema have, for those that were made before it."""
-    errors = [1e-6 * (1 + (7919 * (number + position)) % 101) for position in range(190)]
+    """Errors along 190 positions and the delegation of 80 operators, for records that were made before there were any."""
+    chance = random.Random(number)
+    errors = [chance.lognormvariate(-12, 1) for _ in range(190)]
     operators = {f"aten_operator_{index}_default": 1 + (number + index) % 40 for index in range(40)}
     return {"error_by_position": errors, "delegation": {"delegates": 30, "delegated": operators, "undelegated": operators}}
 

@@ -255,7 +255,7 @@ function errorPart({ error_by_position: errors }) {
         },
       }),
       columns: [{ name: "Position", heading: true }, { name: "Max abs error", numeric: true }],
-      rows: () => errors.map((error, position) => [String(position), number(error, 4)]),
+      rows: () => errors.map((error, position) => [String(position), number(error)]),
     }),
   );
 }

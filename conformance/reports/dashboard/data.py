@@ -22,8 +22,6 @@ from conformance.reports.figures import speedup
 from zoo.model import TASKS
 
 STATUSES: tuple[str, ...] = get_args(Status)
-_DIGITS = 6
-"""Significant digits of the figures in the details."""
 
 
 def summary(runs: Sequence[Run]) -> dict[str, Any]:
@@ -71,28 +69,33 @@ def summary(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def details(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """By model of the first run: ``cells``, its records with figures of six digits, and ``history``, what every run has of it.
+def details(runs: Sequence[Run]) -> dict[str, str]:
+    """By model of the first run, as JSON: ``cells``, its records, and ``history``, what every run has of it.
 
     History has for each run, in their order, by configuration: status, speed-up, bytes, day, and which of the run's versions.
     """
-    found: dict[str, dict[str, Any]] = {}
+    cells: dict[str, list[str]] = {}
     for record in sorted(runs[0].records, key=lambda record: (record.model, record.configuration)):
-        whole = record.model_dump_json(exclude={"schema_version", "model", "family", "task"})
-        model = found.setdefault(record.model, {"cells": [], "history": [{} for _ in runs]})
-        model["cells"].append(json.loads(whole, parse_float=_rounded))
+        cells.setdefault(record.model, []).append(_whole(record))
+    history: dict[str, list[dict[str, Any]]] = {model: [{} for _ in runs] for model in cells}
     for number, run in enumerate(runs):
         versions = _versions(run)
         for record in run.records:
-            if record.model in found:
-                found[record.model]["history"][number][record.configuration] = [
+            if record.model in cells:
+                history[record.model][number][record.configuration] = [
                     STATUSES.index(record.status),
                     _short(speedup(record)),
                     record.file_bytes,
                     record.created[:10],
                     versions[_as_key(record.versions)],
                 ]
-    return found
+    return {model: f'{{"cells":[{",".join(records)}],"history":{as_json(history[model])}}}' for model, records in cells.items()}
+
+
+def _whole(record: Record) -> str:
+    """A record as JSON, but for what the summary has; errors by position, which are drawn, have three digits."""
+    rest = record.model_dump_json(exclude={"schema_version", "model", "family", "task", "error_by_position"})
+    return f'{rest[:-1]},"error_by_position":{as_json([_short(error, 3) for error in record.error_by_position])}}}'
 
 
 def comparisons(runs: Sequence[Run]) -> dict[str, list[list[Any]]]:
@@ -112,10 +115,9 @@ def as_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def packed(value: Any) -> str:
-    """JSON, deflated (RFC 1950), in base64."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(zlib.compress(text.encode("ascii"), 6)).decode("ascii")
+def packed(text: str) -> str:
+    """A text, in UTF-8, deflated (RFC 1950), in base64."""
+    return base64.b64encode(zlib.compress(text.encode("utf-8"), 6)).decode("ascii")
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -152,11 +154,6 @@ def _ranks(values: Iterable[str], first: Sequence[str] = ()) -> dict[str, int]:
     return {value: number for number, value in enumerate(ordered)}
 
 
-def _short(value: Any) -> Any:
-    """A number with four significant digits; anything else as it is."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _rounded(figure: str) -> float:
-    """A number of JSON with the digits that are worth keeping."""
-    return float(f"{float(figure):.{_DIGITS}g}")
+def _short(value: Any, digits: int = 4) -> Any:
+    """A number with so many significant digits; anything else as it is."""
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value

@@ -53,7 +53,7 @@ def render(runs: Sequence[Run]) -> str:
         cells=len(runs[0].records),
         summary=data.as_json(data.summary(runs)),
         details=[data.packed(entry) for entry in data.details(runs).values()],
-        comparisons={pair: data.packed(changes) for pair, changes in data.comparisons(runs).items()},
+        comparisons={pair: data.packed(data.as_json(changes)) for pair, changes in data.comparisons(runs).items()},
     )
 
 

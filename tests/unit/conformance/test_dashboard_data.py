@@ -124,10 +124,12 @@ def test_a_page_of_nothing_is_refused():
 
 
 def test_details_are_whole_records():
-    whole = record(reason="because", latency={"executorch": {"decode_speedup": 2.123456789}}, file_bytes=12345678)
+    latency = {"executorch": {"decode_speedup": 2.123456789}}
+    whole = record(reason="because", latency=latency, file_bytes=12345678, error_by_position=[0.123456, None, 1.0])
     packed = blocks(dashboard.render([run(whole)]))["model-0"]["cells"]
     assert packed[0].keys() == Record.model_fields.keys() - {"schema_version", "model", "family", "task"}
-    assert packed[0]["latency"] == {"executorch": {"decode_speedup": 2.12346}}
+    assert packed[0]["latency"] == latency
+    assert packed[0]["error_by_position"] == [0.123, None, 1.0]
     assert packed[0]["file_bytes"] == 12345678
 
 
