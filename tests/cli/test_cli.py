@@ -2,9 +2,6 @@
 
 import ast
 import itertools
-import logging
-import warnings
-from types import SimpleNamespace
 
 import pytest
 
@@ -22,29 +19,14 @@ EXPORT = ("export", "--model", "smollm2-135m", "--output_dir", "out")
 
 
 @pytest.fixture
-def zoo(tmp_path, monkeypatch, capsys):
-    """Runs the command in an empty directory, in this process; no cell is run for real."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in (("ZOO_CACHE", str(tmp_path / "cache")), ("TOKENIZERS_PARALLELISM", "false")):
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+def zoo(invoke, monkeypatch):
+    """Runs the command; no cell is run for real."""
     monkeypatch.setattr("conformance.worker.run_isolated", lambda *args, **kwargs: pytest.fail("a cell was run"))
     monkeypatch.setattr(cli.out, "width", 200)
     runs = itertools.count()  # directories of runs are named by second and process, and here one process runs several
     monkeypatch.setattr("conformance.worker.new_run", lambda base: base / "runs" / str(next(runs)))
     monkeypatch.setattr("exporters.pipeline.export", lambda *args, **kwargs: pytest.fail("a model was exported"))
-
-    def run(*arguments):
-        level = logging.root.manager.disable
-        try:
-            with warnings.catch_warnings(), pytest.raises(SystemExit) as caught:
-                cli.main(arguments)
-        finally:
-            logging.disable(level)
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=caught.value.code, out=out, err=err)
-
-    return run
+    return invoke
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 import itertools
 import json
-import logging
 import os
 import subprocess
-import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,18 +31,14 @@ def asked():
 
 
 @pytest.fixture
-def zoo(tmp_path, monkeypatch, capsys, outcome, asked):
-    """Runs the command in an empty directory, in this process; children are not started."""
+def zoo(invoke, monkeypatch, outcome, asked):
+    """Runs the command; children are not started."""
 
     def isolated(request, *, limits=None, target="", stop=None):
         asked.append(request)
         fields = outcome if not target else {"status": "pass", "latency": {"samples": SAMPLES}}
         return blank_record(registry.get(request.model), request, **fields)
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    for name in ("TOKENIZERS_PARALLELISM", "HF_HUB_DISABLE_PROGRESS_BARS"):
-        monkeypatch.setenv(name, "1")
     monkeypatch.setattr("conformance.worker.run_isolated", isolated)
     monkeypatch.setattr("conformance.launches.run_isolated", isolated)
     monkeypatch.setattr(cli.out, "width", 300)
@@ -56,18 +50,7 @@ def zoo(tmp_path, monkeypatch, capsys, outcome, asked):
         return place
 
     monkeypatch.setattr("conformance.gating.new_run", new_run)
-
-    def run(*arguments):
-        level = logging.root.manager.disable
-        try:
-            with warnings.catch_warnings(), pytest.raises(SystemExit) as caught:
-                cli.main(arguments)
-        finally:
-            logging.disable(level)
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=caught.value.code, out=out, err=err)
-
-    return run
+    return invoke
 
 
 @pytest.fixture
