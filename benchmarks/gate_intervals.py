@@ -62,9 +62,7 @@ def ours(sides: list[np.ndarray]) -> tuple[float, float]:
 def main() -> None:
     warnings.simplefilter("ignore", stats.DegenerateDataWarning)
     generator = np.random.default_rng(0)
-    print(
-        "| launches before, after | apart by | percentile, launches and pairs | percentile, launches | BCa, launches | this one |"
-    )
+    print("| launches | apart by | percentile of launches and pairs | percentile of launches | BCa of launches | this one |")
     print("| --- | --- | --- | --- | --- | --- |")
     for counts in ((1, 1), (2, 2), (4, 4), (8, 8)):
         for launch_sd in (0.01, 0.02, 0.04):
