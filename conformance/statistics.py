@@ -4,8 +4,8 @@ Two sessions are timed in turns, block by block. What is said about them is the 
 slows the machine down for a while slows both. Three things remain, and ``docs/gate.md`` has how large they are:
 
 - **Drift**, and which session came first. Two blocks after each other read E P P E; their mean, a **pair**, has neither.
-- **Other work on the machine** slows eager PyTorch more than a program (up to 2.0 against 1.6 times, where two processors
-  share a core), so that the ratio itself is another one. Pairs in which the reference was slow are **not quiet**: put aside.
+- **Other work on the machine** slows eager PyTorch more than a program (2.4 against 1.6 times, in decoding), so that the ratio
+  itself is another one. Pairs in which the reference was slow are **not quiet**: they are put aside.
 - **Launches**: the pairs of one process have in common where its memory lies. So a process is what is sampled, and what a few
   of them have in common is no evidence of how far they can be apart: their spread is estimated together with ``LAUNCH_SD``.
 """
