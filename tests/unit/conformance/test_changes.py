@@ -282,6 +282,12 @@ def test_versions_that_differ_stand_at_the_top(whole):
         assert text.index("torch 1 → 2") < text.index("pass → fail")
 
 
+def test_speeds_that_cannot_be_compared_are_counted_with_the_reason(whole):
+    before, after = [whole(), whole(configuration="x")], [whole(versions={"torch": "2.14.0"}), whole(configuration="x")]
+    text = reports.markdown(reports.diff(before, after, changes.compare(before, after), names=("a", "b")))
+    assert "speed of 1 cells not compared: another torch: 2.13.0 → 2.14.0" in text.replace("\\", "")
+
+
 def test_an_entry_of_a_record_of_the_first_version_has_what_there_is(make_record):
     entry = baselines.entry(make_record(schema_version=1))
     assert (entry.undelegated, entry.delegates, entry.methods, entry.tokens_sha256) == (None, None, (), None)
