@@ -19,7 +19,7 @@ from conformance.statistics import Comparison, Interval, Launch, Noise
 
 LEAST_LAUNCHES = 3
 """Launches of either side that a slowdown has to be seen in: one or two processes may have been unlucky."""
-LAUNCHES_A_ROUND = 3
+LAUNCHES_A_ROUND = 2
 """Launches that are made of a cell before it is looked at again."""
 MOST_LAUNCHES = 24
 """Launches that are made of a cell at most; what is not clear then is inconclusive."""
