@@ -99,6 +99,8 @@ class Noise:
 
     slowdowns: tuple[float, ...]
     """By side how many times as long the reference took, in the median, as in the fastest tenth of all pairs."""
+    lacking: tuple[int, ...] = ()
+    """The sides that were not quiet enough."""
 
 
 def compare(*sides: Sequence[Launch], launch_sd: float = LAUNCH_SD, seed: int = 0) -> Comparison | Noise:
@@ -118,8 +120,10 @@ def compare(*sides: Sequence[Launch], launch_sd: float = LAUNCH_SD, seed: int = 
     quiet = [[np.array(each.ratios)[np.array(each.reference) <= limit] for each in side] for side in sides]
     kept = [[ratios for ratios in side if len(ratios) >= LEAST_PAIRS] for side in quiet]
     shares = [sum(map(len, ratios)) / max(times.size, 1) for ratios, times in zip(quiet, slow, strict=True)]
-    if not all(kept) or min(shares) < LEAST_QUIET:
-        return Noise(tuple(math.exp(float(np.median(side)) - fastest) if side.size else math.nan for side in slow))
+    lacking = tuple(index for index, share in enumerate(shares) if share < LEAST_QUIET or not kept[index])
+    if lacking:
+        slowdowns = (math.exp(float(np.median(side)) - fastest) if side.size else math.nan for side in slow)
+        return Noise(tuple(slowdowns), lacking)
     generator = np.random.default_rng(seed)
     centers = [np.array([_center(ratio[np.newaxis])[0] for ratio in side]) for side in kept]
     within = [np.array([_variance(ratio, generator) for ratio in side]) for side in kept]

@@ -162,6 +162,7 @@ def test_each_figure_is_compared(changed, before, after, expected):
         ({}, {"latency": {"samples": samples(3e-4)}, "host": {**HOST, "threads": 2}}),
         ({}, {"latency": {"samples": samples(3e-4)}, "versions": {"torch": "2.14.0", "executorch": "1.4.1"}}),
         ({"delegation": {}, "methods": []}, {}),  # records of before there were these figures
+        ({}, {"delegation": {}, "methods": []}),
     ],
 )
 def test_what_is_within_its_slack_or_cannot_be_compared_is_no_change(changed, before, after):
