@@ -27,6 +27,7 @@ from conformance.errors import ConformanceError
 from conformance.matrix import Cell
 from conformance.quiet import quiet
 from conformance.record import GREEN, Record
+from conformance.reports import figures
 from conformance.reports.generated import RECORDS, drifted, write_reports
 from conformance.sessions.protocol import SessionError
 from exporters.config import ExportConfig
@@ -119,6 +120,7 @@ def _pairs(values: dict[str, Any]) -> str:
 
 @app.command()
 def run(
+    context: typer.Context,
     names: Names = None,
     configuration: Annotated[
         list[str] | None, typer.Option("--configuration", "-c", help="Only this configuration id; may be repeated.")
@@ -136,25 +138,59 @@ def run(
     records: Annotated[
         Path | None, typer.Option(help="Merge the records into this file or directory, such as reports/records.")
     ] = None,
+    shard: Annotated[str | None, typer.Option(help="Only this part of the cells: 2/5 is the second of five.")] = None,
+    durations: Annotated[
+        Path | None, typer.Option(help=f"The records whose durations shards are cut by (default: {RECORDS}, if it is there).")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--run", help="The run's directory (default: a new one in .zoo/runs).")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the interrupted run of this directory.")] = None,
     stock_lowering: Stock = False,
 ) -> None:
     """Run cells (models under configurations) and print what holds."""
     from conformance import record as store
+    from conformance import runs
+    from conformance.sharding import Shard
     from conformance.worker import Limits, Runner, new_run
 
-    chosen = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()), tier=tier)
-    if max_seq_len is not None and scale == "twin":
-        raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
+    given = {name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    options = {"scale": scale, "threads": threads, "max_seq_len": max_seq_len, "stock_lowering": stock_lowering}
+    part = None if shard is None else Shard.parse(shard)
+    selection = None
+    if resume is None or given & {"names", "configuration", "tier"}:
+        selection = matrix.cells(registry.select(tuple(names or ())), tuple(configuration or ()), tier=tier)
     check_scale(scale)
+    if durations is not None and (shard is None or resume is not None):
+        raise ConformanceError("--durations goes with the --shard of a new run; leave it out.")
+    if resume is not None and directory is not None:
+        raise ConformanceError(f"--resume {resume} names the directory already; leave --run out.")
+    if directory is not None:
+        runs.check_new(directory)
+    if resume is not None:
+        asked = {name: value for name, value in options.items() if name in given}
+        opened = runs.resumed(resume, selection=selection, options=asked, shard=part)
+    else:
+        if max_seq_len is not None and scale == "twin":
+            raise ConformanceError("--max_seq_len does not apply to twins, whose length is stated in the registry (Twin).")
+        known = _durations(durations) if part is not None else ()
+        opened = runs.planned(selection or (), options=options, shard=part, durations=known)
     if records is not None:
-        store.check_mergeable(records, scale=scale)
-    runner = Runner(
-        new_run(Path.cwd() / ".zoo"),
-        options={"scale": scale, "threads": threads, "max_seq_len": max_seq_len, "stock_lowering": stock_lowering},
-        limits=Limits(seconds=timeout, memory_bytes=int(memory * 2**30)),
-    )
-    _notice(stock_lowering)
-    found, interrupted = _run_cells(runner, chosen, jobs)
+        if opened.shard is not None:
+            raise ConformanceError("--records does not go with --shard: 'zoo merge' puts the records of shards together.")
+        store.check_mergeable(records, scale=opened.options["scale"])
+    if resume is None:
+        directory = directory or new_run(Path.cwd() / ".zoo")
+        runs.start(directory, opened)
+    place = resume or directory or Path()
+    chosen = runs.cells_of(opened.cells)
+    _notice(opened.options["stock_lowering"])
+    with runs.held(place):
+        if resume is not None:
+            err.print(Text(f"{runs.restore_records(place)} of {_count(len(chosen), 'cell')} done before"))
+        limits = Limits(seconds=timeout, memory_bytes=int(memory * 2**30))
+        runner = Runner(place, options=opened.options, limits=limits)
+        found, interrupted = _run_cells(runner, chosen, jobs)
     out.print()
     out.print(_summary(found, chosen))
     for record in found:
@@ -164,10 +200,99 @@ def run(
         store.merge(records, found)
     out.print(Text(f"records: {records or runner.records}"))
     if interrupted:
-        err.print(f"interrupted: {len(found)} of {_count(len(chosen), 'cell')} done")
+        err.print(Text(f"interrupted: {len(found)} of {_count(len(chosen), 'cell')} done"))
+        err.print(Text(f"the rest: zoo run --resume {place}"))
         raise typer.Exit(130)
     if any(record.status not in GREEN for record in found):
         raise typer.Exit(1)
+
+
+def _durations(path: Path | None) -> list[Record]:
+    """The records whose durations shards are cut by; none if the default ones are not there."""
+    from conformance import record as store
+
+    if path is not None or RECORDS.exists():
+        return store.read(path or RECORDS)
+    err.print(
+        Text(f"no {RECORDS} here: every cell counts as long as any other (--durations names other records)"), style="yellow"
+    )
+    return []
+
+
+@app.command()
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Run directories, or files of records.")],
+    into: Annotated[Path, typer.Option(help="Merge the records into this file or directory.")],
+) -> None:
+    """Put the records of shards together, and say which cells are missing."""
+    from conformance import merging
+    from conformance import record as store
+
+    merged = merging.merge([merging.load(path) for path in parts])
+    for scale in dict.fromkeys(record.scale for record in merged.records):
+        store.check_mergeable(into, scale=scale)
+    store.merge(into, merged.records)
+    out.print(Text(f"{_count(len(merged.records), 'record')} of {_count(len(parts), 'part')}: {into}"))
+    for finding in merged.findings:
+        err.print(Text(finding), style="red")
+    if merged.findings:
+        raise typer.Exit(1)
+
+
+@app.command("export-records")
+def export_records(
+    records: Annotated[Path | None, typer.Option(help=f"Records, or the directory of a run (default: {RECORDS}).")] = None,
+    ctrf: Annotated[Path | None, typer.Option(help="Write a CTRF report (JSON).")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a table, a row a cell.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the table as Parquet; needs executorch-zoo[analysis].")] = None,
+    step_summary: Annotated[bool, typer.Option("--step-summary", help="Append a summary to $GITHUB_STEP_SUMMARY.")] = False,
+) -> None:
+    """Write records in the formats that other tools read."""
+    from conformance.merging import load
+    from conformance.reports.ctrf import render_ctrf
+    from conformance.reports.junit import render_junit
+    from conformance.reports.step_summary import append_summary
+    from conformance.reports.tabular import render_csv, write_parquet
+
+    if not (ctrf or junit or csv or parquet or step_summary):
+        raise ConformanceError("say what to write: --ctrf, --junit, --csv, --parquet (each with a file), or --step-summary.")
+    found = load(records or RECORDS).records
+    for path in (ctrf, junit, csv, parquet):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    for path, render in ((ctrf, render_ctrf), (junit, render_junit), (csv, render_csv)):
+        if path is not None:
+            path.write_text(render(found), encoding="utf-8", newline="")
+            out.print(Text(f"wrote {path}"))
+    if parquet is not None:
+        write_parquet(parquet, found)
+        out.print(Text(f"wrote {parquet}"))
+    if step_summary:
+        out.print(Text(f"wrote {append_summary(found)}"))
+
+
+@app.command()
+def changed(
+    base: Annotated[str, typer.Option(help="What the branch is compared with, from where it left it.")] = "origin/main",
+    form: Annotated[
+        str, typer.Option("--format", help="text: a family a line; github: what $GITHUB_OUTPUT takes (families, everything).")
+    ] = "text",
+    root: Root = Path(),
+) -> None:
+    """Name the families that a branch changed."""
+    from conformance.changed import since
+
+    if form not in ("text", "github"):
+        raise unknown("--format", form, ("text", "github"))
+    found = since(base, root)
+    if form == "github":
+        out.print(Text(f"families={' '.join(found.families)}\neverything={str(found.everything).lower()}"))
+        return
+    for family in found.families:
+        out.print(Text(family))
+    if found.everything:
+        err.print("code of every model was changed: zoo run --tier smoke")
 
 
 def _notice(stock_lowering: bool) -> None:
@@ -266,8 +391,7 @@ def _summary(records: Sequence[Record], cells: Sequence[Cell]) -> Table:
 def _summary_cell(record: Record | None) -> Text:
     if record is None:
         return Text("–")
-    program = record.latency.get("executorch", {})
-    ratio = program.get("decode_speedup", program.get("infer_speedup"))
+    ratio = figures.speedup(record)
     speed = f" {ratio:.1f}x" if ratio is not None and record.status == "pass" else ""
     return Text(f"{record.status.replace('_', ' ')}{speed}", style=_style(record.status))
 
@@ -620,8 +744,21 @@ def report(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the reports agree with the records.")] = False,
     records: Annotated[Path | None, typer.Option(help=f"The records (default: {RECORDS}).")] = None,
     root: Root = Path(),
+    html: Annotated[Path | None, typer.Option(help="Write one page that holds everything, such as out.html, instead.")] = None,
+    history: Annotated[
+        list[Path] | None, typer.Option(help="With --html: records of an earlier run, a file or a directory; may be repeated.")
+    ] = None,
+    git_history: Annotated[bool, typer.Option(help="With --html: add the versions of the records that git has.")] = True,
 ) -> None:
-    """Write the README's support matrix, reports/SUPPORT.md, a page for each family, and badges from the records."""
+    """Write the README's support matrix, reports/SUPPORT.md, a page for each family, and badges from the records; or, with
+    --html, a page to explore them in a browser."""
+    if html is not None:
+        if check:
+            raise ConformanceError("--check compares the committed reports, and --html writes a page; give one of them.")
+        _report_html(html, records or root / RECORDS, root=root, history=history or (), git=git_history)
+        return
+    if history:
+        raise ConformanceError("--history is for the page that --html writes; give --html FILE, too.")
     if check:
         stale = drifted(root, records)
         for path in stale:
@@ -632,6 +769,18 @@ def report(
         return
     changed = write_reports(root, records)
     out.print(Text("\n".join(f"wrote {path}" for path in changed) or "the reports agree with the records already"))
+
+
+def _report_html(page: Path, records: Path, *, root: Path, history: Sequence[Path], git: bool) -> None:
+    from conformance.reports import dashboard
+
+    def notice(line: str) -> None:
+        err.print(Text(line), style="yellow")
+
+    runs = dashboard.collect(records, root=root, history=history, git=git, notice=notice)
+    size = dashboard.write_page(page, runs)
+    cells, earlier = _count(len(runs[0].records), "cell"), _count(len(runs) - 1, "earlier run")
+    out.print(Text(f"wrote {page}: {cells}, {earlier}, {size / 2**20:.1f} MiB"))
 
 
 @app.command("diff")

@@ -12,6 +12,8 @@ from conformance import matrix
 from conformance.errors import ConformanceError
 from conformance.matrix import Cell
 from conformance.record import GREEN, GenerationRecord, Record, read
+from conformance.reports.generated import RECORDS
+from conformance.sharding import Shard, durations, partition
 from conformance.suite import ModelConformance, check_known_failures, generations
 from conformance.worker import Limits, Runner, new_run
 from exporters.lowering import notice
@@ -43,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="GIB",
         help="memory one cell may use (default: 80%% of the machine's)",
     )
+    group.addoption("--shard", metavar="K/N", help="only this part of the tests: 2/5 is the second of five")
     group.addoption(
         "--stock-lowering",
         action="store_true",
@@ -76,7 +79,9 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         check_scale(config.getoption("--scale") or "twin")
         matrix.check_tier(config.getoption("--tier"))
-    except ZooError as error:
+        if config.getoption("--shard"):
+            Shard.parse(config.getoption("--shard"))
+    except (ZooError, ConformanceError) as error:
         raise pytest.UsageError(str(error)) from error
     config.addinivalue_line("markers", "configurations(*ids): run this test of a model for these configurations only")
     config.addinivalue_line("markers", "tasks(*names): run this test of a model for these tasks only")
@@ -148,6 +153,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=elsewhere)
         out = set(elsewhere)
         items[:] = [item for item in items if item not in out]
+    if config.getoption("--shard"):
+        _keep_shard(config, items, Shard.parse(config.getoption("--shard")))
+
+
+def _keep_shard(config: pytest.Config, items: list[pytest.Item], shard: Shard) -> None:
+    """Take out the tests of cells that are in other shards, cut as ``zoo run --shard`` cuts them: by recorded duration, a
+    model's cells together. Tests of no cell are in the first shard."""
+    cells = {item: _cell(item) for item in items}
+    chosen = list({cell.name: cell for cell in cells.values() if cell is not None}.values())
+    records = Path(config.rootpath) / RECORDS
+    costs = durations(chosen, read(records) if records.exists() else ())
+    kept = {cell.name for cell in partition(chosen, costs, shard.count)[shard.index - 1]}
+    others = [item for item, cell in cells.items() if (shard.index != 1 if cell is None else cell.name not in kept)]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        out = set(others)
+        items[:] = [item for item in items if item not in out]
+
+
+def _cell(item: pytest.Item) -> Cell | None:
+    suite = getattr(item, "cls", None)
+    name = getattr(getattr(item, "callspec", None), "params", {}).get("configuration")
+    if suite is None or not issubclass(suite, ModelConformance) or not isinstance(name, str):
+        return None
+    return Cell(suite.model, name)
 
 
 def _belongs_elsewhere(item: pytest.Item) -> bool:

@@ -39,7 +39,7 @@ GREEN: frozenset[str] = frozenset({"pass", "known_failure", "not_applicable"})
 
 
 class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 def _finite(value: Any) -> Any:

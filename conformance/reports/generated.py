@@ -8,6 +8,7 @@ from conformance.errors import ConformanceError
 from conformance.record import Record, read
 from conformance.reports.badges import render_badges
 from conformance.reports.evidence import render_families
+from conformance.reports.schema import SCHEMA, render_schema
 from conformance.reports.support_matrix import PAGES, render_matrix, render_support
 
 RECORDS = Path("reports/records")
@@ -27,6 +28,7 @@ def rendered(root: Path, records: Path | None = None) -> dict[Path, str]:
     return {
         **_readme(root / README, found),
         root / SUPPORT: render_support(found),
+        root / SCHEMA: render_schema(),
         **{root / PAGES / f"{family}.md": text for family, text in render_families(found).items()},
         **{root / BADGES / f"{name}.json": text for name, text in render_badges(found).items()},
     }

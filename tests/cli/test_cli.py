@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from conformance import cli, matrix
-from conformance.record import Failure, read
+from conformance.changed import Changed
+from conformance.merging import stable
+from conformance.record import Failure, read, write
 from conformance.reports.generated import BEGIN, END
-from conformance.trail import blank_record
+from conformance.trail import CellRequest, blank_record
 from exporters.errors import ExportError
 from zoo import registry
 from zoo.model import TASKS
@@ -363,3 +365,84 @@ def test_transcribing_without_a_program_or_a_sound_is_refused(refused, tmp_path)
     assert "does not exist. 'zoo export' makes a .pte." in refused("transcribe", str(tmp_path), "a.wav")
     (tmp_path / "model.pte").write_bytes(b"")
     assert "does not exist; give a WAV file" in refused("transcribe", str(tmp_path), str(tmp_path / "a.wav"))
+
+
+@pytest.fixture
+def known(tmp_path):
+    """A file of records whose durations shards can be cut by."""
+    request = CellRequest("gemma3-270m", "xnnpack-fp32", "")
+    write(tmp_path / "known.jsonl", [blank_record(registry.get(request.model), request, status="pass")])
+
+
+@pytest.mark.parametrize("shard", ["0/5", "6/5", "x", "1"])
+def test_what_is_no_shard_is_refused(refused, shard):
+    assert f"--shard {shard!r}: give which shard of how many" in refused("run", "mamba", "--shard", shard)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--shard", "1/2", "--records", "r.jsonl", "--durations", "known.jsonl"), "'zoo merge' puts"),
+        (("--durations", "known.jsonl"), "--durations goes with the --shard"),
+        (("--shard", "1/2", "--durations", "none.jsonl"), "there are no records at none.jsonl"),
+        (("--resume", "nowhere"), "nowhere is no run directory"),
+        (("--run", "."), ". is there and holds no run"),
+    ],
+)
+@pytest.mark.usefixtures("known")
+def test_a_run_that_cannot_be_is_refused_before_anything_is_made(refused, arguments, told):
+    assert told in refused("run", "mamba", "-c", "xnnpack-fp32", *arguments)
+
+
+@pytest.mark.usefixtures("known")
+def test_shards_are_run_and_merged(zoo, outcome, tmp_path):
+    outcome("pass")
+    whole = ("run", "gemma3-270m", "qwen3-0.6b", "--tier", "core")
+    assert zoo(*whole, "--records", "whole").code == 0
+    for index in (1, 2):
+        done = zoo(*whole, "--shard", f"{index}/2", "--durations", "known.jsonl", "--run", f"run-{index}")
+        assert done.code == 0
+    done = zoo("merge", "run-1", "--into", "half")
+    assert done.code == 1
+    assert "shard 2/2 was not given: 4 (" in done.err
+    assert zoo("merge", "run-1", "run-2", "--into", "merged").code == 0
+    assert [stable(record) for record in read(tmp_path / "merged")] == [stable(record) for record in read(tmp_path / "whole")]
+    again = zoo(*whole, "--run", "run-1")
+    assert again.code == 2
+    assert "Continue it with --resume run-1" in again.err
+
+
+def test_a_run_that_is_continued_keeps_its_verdicts_and_its_options(zoo, outcome, tmp_path, monkeypatch):
+    outcome("fail", reason="because")
+    assert zoo("run", "gemma3-270m", "--tier", "core", "--threads", "2", "--run", "run").code == 1
+    gone = next((tmp_path / "run" / "cells").iterdir())
+    (gone / "verdict.json").unlink()
+    asked = []
+    monkeypatch.setattr(
+        "conformance.worker.run_isolated",
+        lambda request, **_: asked.append(request) or blank_record(registry.get(request.model), request, status="pass"),
+    )
+    done = zoo("run", "--resume", "run", "--records", "records.jsonl")
+    assert done.code == 1  # three of four failed before
+    assert "3 of 4 cells done before" in done.err
+    assert [(f"{request.model}@{request.configuration}", request.threads) for request in asked] == [(gone.name, 2)]
+    assert {record.cell: record.status for record in read(tmp_path / "records.jsonl")}[gone.name] == "pass"
+    refused = zoo("run", "--resume", "run", "--threads", "3")
+    assert refused.code == 2
+    assert "threads: 2, now 3" in refused.err
+
+
+@pytest.mark.usefixtures("known")
+def test_a_shard_of_no_cells_is_a_run_of_no_cells(zoo, tmp_path):
+    one = ("run", "mamba", "-c", "xnnpack-fp32", "--durations", "known.jsonl")
+    assert zoo(*one, "--shard", "2/2", "--run", "two").code == 0
+    assert zoo(*one, "--shard", "1/2", "--run", "one").code == 0
+    assert zoo("merge", "one", "two", "--into", "merged.jsonl").code == 0
+    assert len(read(tmp_path / "merged.jsonl")) == 1
+
+
+def test_changed_families_are_named_for_a_person_and_for_github(zoo, monkeypatch):
+    monkeypatch.setattr("conformance.changed.since", lambda base, root: Changed(("bert", "gemma3"), everything=True))
+    assert zoo("changed").out == "bert\ngemma3\n"
+    assert zoo("changed", "--format", "github").out == "families=bert gemma3\neverything=true\n"
+    assert "unknown --format 'json'" in zoo("changed", "--format", "json").err

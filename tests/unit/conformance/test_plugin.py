@@ -222,3 +222,23 @@ def test_a_test_of_the_twin_needs_no_cell(run):
     asked = []
     run("-k", "test_own", body=TWIN, asked=asked).assert_outcomes(passed=1, deselected=TESTS + ELSEWHERE)
     assert asked == []
+
+
+def test_every_test_is_in_one_shard_and_a_cells_tests_are_together(run, pytester):
+    asked = []
+    seen = []
+    for index in (1, 2, 3):
+        cells = []
+        result = run("--shard", f"{index}/3", asked=cells, body="\n\ndef test_of_no_cell():\n    pass\n", **passing())
+        names = {name for name, _ in cells}
+        assert not names & set(asked)
+        asked += names
+        seen.append(result.parseoutcomes().get("passed", 0))
+        assert result.stdout.str().count("PASSED test_suite.py::test_of_no_cell") == (index == 1)
+    assert sorted(asked) == sorted(f"{QWEN3_0_6B.name}@{name}" for name in IDS)
+    assert sum(seen) == TESTS + 1
+
+
+def test_what_is_no_shard_is_refused(run):
+    result = run("--shard", "4/3")
+    result.stderr.fnmatch_lines(["*--shard '4/3'*such as 2/5*"])
