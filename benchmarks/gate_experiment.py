@@ -163,6 +163,7 @@ def spread(cells: tuple[str, ...], count: int, directory: Path) -> dict[str, dic
     """How much pairs and launches differ when nothing does, by cell and phase: standard deviations of log ratios."""
     found: dict[str, dict[str, float]] = {}
     for cell in cells:
+        print(f"{count} launches of {cell}", flush=True)
         entry = measured(cell, directory, launches.TARGET, count - 1)
         for phase in entry.latency:
             side = entry.launches(phase)

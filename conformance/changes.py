@@ -135,7 +135,8 @@ def _structure(cell: str, before: Entry, after: Entry) -> Iterator[Change]:
     if abs(grown) > slack:
         what = f"{before.file_bytes:,} → {after.file_bytes:,} bytes ({grown / before.file_bytes:+.1%})"
         yield Change("larger" if grown > 0 else "smaller", cell, what, before.file_bytes, after.file_bytes, "file_bytes")
-    if before.methods and before.methods != after.methods:
+    recorded = after.undelegated is not None  # records of the first version have neither methods nor delegation
+    if recorded and before.methods and before.methods != after.methods:
         names = [", ".join(each.methods) or "none" for each in (before, after)]
         kind = "fixed" if set(before.methods) < set(after.methods) else "broken"
         yield Change(kind, cell, f"methods {names[0]} → {names[1]}", names[0], names[1], "methods")
@@ -149,9 +150,9 @@ def _structure(cell: str, before: Entry, after: Entry) -> Iterator[Change]:
 
 def _delegation(cell: str, before: Entry, after: Entry) -> Iterator[Change]:
     """Every difference counts, and is for the better only where fewer operators are left to portable kernels."""
-    if before.undelegated is None:
+    if before.undelegated is None or after.undelegated is None:
         return
-    found = after.undelegated or {}
+    found = after.undelegated
     names = sorted(before.undelegated.keys() | found.keys())
     counts = {name: (before.undelegated.get(name, 0), found.get(name, 0)) for name in names}
     moved = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}

@@ -19,7 +19,7 @@ from conformance.statistics import Comparison, Interval, Launch, Noise
 
 LEAST_LAUNCHES = 3
 """Launches of either side that a slowdown has to be seen in: one or two processes may have been unlucky."""
-LAUNCHES_A_ROUND = 3
+LAUNCHES_A_ROUND = 2
 """Launches that are made of a cell before it is looked at again."""
 MOST_LAUNCHES = 24
 """Launches that are made of a cell at most; what is not clear then is inconclusive."""
@@ -41,6 +41,11 @@ class Latency:
     """The error rate of its interval at either end."""
 
     @property
+    def hopeless(self) -> bool:
+        """Whether no further launch can tell, because it is an earlier side that was not quiet."""
+        return isinstance(self.found, Noise) and any(side < len(self.found.slowdowns) - 1 for side in self.found.lacking)
+
+    @property
     def interval(self) -> Interval | None:
         """How the time changed; ``None`` if the machine was too busy to say."""
         return self.found.interval(self.alpha) if isinstance(self.found, Comparison) else None
@@ -48,6 +53,8 @@ class Latency:
     def __str__(self) -> str:
         if isinstance(self.found, Comparison):
             return f"the time changed by {self.interval} in {self.found.launches[-1]} launches"
+        if self.hopeless:
+            return "the baseline was measured on too busy a machine; 'zoo baseline --update' on a quieter one measures it anew"
         slow = ", ".join(f"{each:.1f}" for each in self.found.slowdowns)
         return f"too busy a machine: what it is compared with took {slow} times as long as in quiet moments"
 
@@ -191,7 +198,8 @@ def settle(
     made: Counter[str] = Counter()
     while True:
         outcome = looked_at({key: statistics.compare(*sides) for key, sides in timings.items()})
-        cells = sorted({cell for (cell, _), latency in outcome.items() if latency.kind == "inconclusive" and made[cell] < most})
+        unclear = {cell for (cell, _), each in outcome.items() if each.kind == "inconclusive" and not each.hopeless}
+        cells = sorted(cell for cell in unclear if made[cell] < most)
         if not cells:
             return outcome, made.total()
         for cell in cells:

@@ -21,6 +21,7 @@ from conformance.sessions.protocol import GenerationSession, InferenceSession
 
 BLOCKS = 8
 """An even number: as many in one order as in the other."""
+PREFILLS = 3
 DECODE_TOKENS = 16
 CALLS = 4
 WARM_UP = 1
@@ -35,7 +36,7 @@ class _Call:
 
 @dataclass
 class _Samples:
-    prefill: list[float] = field(default_factory=list)
+    prefill: list[list[_Call]] = field(default_factory=list)
     decode: list[list[_Call]] = field(default_factory=list)
 
 
@@ -61,8 +62,8 @@ def measure(
     Returns:
         For each session milliseconds of prefill and tokens a second of decode, as median and p25 (the better quartile:
         lower time, higher rate); for all but that one the median of the blocks' ratios, above 1 when it is faster; and
-        the ``samples``: by phase and session, for each block, the seconds of a prefill, or of the median decoded token among
-        those during which the process was not interrupted.
+        the ``samples``: by phase and session, for each block, the seconds of the median prefill or decoded token among those
+        during which the process was not interrupted.
     """
     decode_tokens = min(decode_tokens, len(tokens) - prompt_tokens)
     if decode_tokens < 1:
@@ -72,35 +73,36 @@ def measure(
     samples = {name: _Samples() for name in sessions}
     for block, name in _turns(sessions, blocks):
         session = sessions[name]
-        session.reset()
-        session.forward(prompt, 0)
-        session.reset()
-        prefill = _seconds(lambda session=session: session.forward(prompt, 0))  # type: ignore[misc]
+        prefill = []
+        for _ in range(1 + PREFILLS):
+            session.reset()
+            prefill.append(_call(lambda session=session: session.forward(prompt, 0)))  # type: ignore[misc]
         decode = [
             _call(lambda session=session, step=step, at=at: session.forward(step, at))  # type: ignore[misc]
             for at, step in enumerate(steps, start=prompt_tokens)
         ]
         if block >= 0:
-            samples[name].prefill.append(prefill)
+            samples[name].prefill.append(prefill[1:])
             samples[name].decode.append(decode)
     result: dict[str, Any] = {
         "prompt_tokens": prompt_tokens,
         "decode_tokens": decode_tokens,
         "blocks": blocks,
     }
-    means = {name: [_mean(block) for block in found.decode] for name, found in samples.items()}
-    for name, found in samples.items():
+    prefills = {name: [_mean(block) for block in found.prefill] for name, found in samples.items()}
+    decodes = {name: [_mean(block) for block in found.decode] for name, found in samples.items()}
+    for name in sessions:
         result[name] = {
-            "prefill_ms": 1e3 * statistics.median(found.prefill),
-            "prefill_ms_p25": 1e3 * _p25(found.prefill),
-            "decode_tokens_per_second": 1 / statistics.median(means[name]),
-            "decode_tokens_per_second_p25": 1 / _p25(means[name]),
+            "prefill_ms": 1e3 * statistics.median(prefills[name]),
+            "prefill_ms_p25": 1e3 * _p25(prefills[name]),
+            "decode_tokens_per_second": 1 / statistics.median(decodes[name]),
+            "decode_tokens_per_second_p25": 1 / _p25(decodes[name]),
         }
         if name != against:
-            result[name]["prefill_speedup"] = _ratio(samples[against].prefill, found.prefill)
-            result[name]["decode_speedup"] = _ratio(means[against], means[name])
+            result[name]["prefill_speedup"] = _ratio(prefills[against], prefills[name])
+            result[name]["decode_speedup"] = _ratio(decodes[against], decodes[name])
     result["samples"] = {
-        "prefill": {name: _rounded(found.prefill) for name, found in samples.items()},
+        "prefill": {name: _rounded(map(_median, found.prefill)) for name, found in samples.items()},
         "decode": {name: _rounded(map(_median, found.decode)) for name, found in samples.items()},
     }
     return result

@@ -4,8 +4,8 @@ Two sessions are timed in turns, block by block. What is said about them is the 
 slows the machine down for a while slows both. Three things remain, and ``docs/gate.md`` has how large they are:
 
 - **Drift**, and which session came first. Two blocks after each other read E P P E; their mean, a **pair**, has neither.
-- **Other work on the machine** slows eager PyTorch more than a program (up to 2.0 against 1.6 times, where two processors
-  share a core), so that the ratio itself is another one. Pairs in which the reference was slow are **not quiet**: put aside.
+- **Other work on the machine** slows eager PyTorch more than a program (2.4 against 1.6 times, in decoding), so that the ratio
+  itself is another one. Pairs in which the reference was slow are **not quiet**: they are put aside.
 - **Launches**: the pairs of one process have in common where its memory lies. So a process is what is sampled, and what a few
   of them have in common is no evidence of how far they can be apart: their spread is estimated together with ``LAUNCH_SD``.
 """
@@ -99,6 +99,8 @@ class Noise:
 
     slowdowns: tuple[float, ...]
     """By side how many times as long the reference took, in the median, as in the fastest tenth of all pairs."""
+    lacking: tuple[int, ...] = ()
+    """The sides that were not quiet enough."""
 
 
 def compare(*sides: Sequence[Launch], launch_sd: float = LAUNCH_SD, seed: int = 0) -> Comparison | Noise:
@@ -118,8 +120,10 @@ def compare(*sides: Sequence[Launch], launch_sd: float = LAUNCH_SD, seed: int = 
     quiet = [[np.array(each.ratios)[np.array(each.reference) <= limit] for each in side] for side in sides]
     kept = [[ratios for ratios in side if len(ratios) >= LEAST_PAIRS] for side in quiet]
     shares = [sum(map(len, ratios)) / max(times.size, 1) for ratios, times in zip(quiet, slow, strict=True)]
-    if not all(kept) or min(shares) < LEAST_QUIET:
-        return Noise(tuple(math.exp(float(np.median(side)) - fastest) if side.size else math.nan for side in slow))
+    lacking = tuple(index for index, share in enumerate(shares) if share < LEAST_QUIET or not kept[index])
+    if lacking:
+        slowdowns = (math.exp(float(np.median(side)) - fastest) if side.size else math.nan for side in slow)
+        return Noise(tuple(slowdowns), lacking)
     generator = np.random.default_rng(seed)
     centers = [np.array([_center(ratio[np.newaxis])[0] for ratio in side]) for side in kept]
     within = [np.array([_variance(ratio, generator) for ratio in side]) for side in kept]

@@ -11,7 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from conformance.changes import BETTER, KINDS, WORSE, Change, other_versions, versions
+from conformance.baselines import entry
+from conformance.changes import BETTER, KINDS, WORSE, Change, incomparable, other_versions, versions
 from conformance.record import Record
 
 STYLES: Mapping[str, str] = {kind: "red" if kind in WORSE else "green" if kind in BETTER else "yellow" for kind in KINDS}
@@ -30,6 +31,8 @@ class Diff:
     same: Mapping[str, str]
     """The versions of the others."""
     changes: tuple[Change, ...]
+    uncompared: Mapping[str, int]
+    """How many cells' speeds were not compared, by reason."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -59,12 +62,20 @@ def diff(
     """What there is to say of two runs and their changes."""
     differ = other_versions(before, after)
     same = {name: version for name, version in versions(after).items() if name not in differ}
-    return Diff(names[0], names[1], (len(before), len(after)), differ, same, tuple(changes))
+    first = {record.cell: record for record in before}
+    reasons = collections.Counter(
+        why
+        for record in after
+        if record.cell in first and "samples" in record.latency
+        if (why := incomparable(entry(first[record.cell]), entry(record))) is not None
+    )
+    return Diff(names[0], names[1], (len(before), len(after)), differ, same, tuple(changes), reasons)
 
 
 def _provenance(found: Diff) -> list[str]:
     lines = [f"{name} {old} → {new}" for name, (old, new) in found.versions.items()]
-    return lines or ["the same versions: " + ", ".join(f"{name} {version}" for name, version in found.same.items())]
+    lines = lines or ["the same versions: " + ", ".join(f"{name} {version}" for name, version in found.same.items())]
+    return lines + [f"speed of {count} cells not compared: {why}" for why, count in found.uncompared.items()]
 
 
 def table(found: Diff) -> RenderableType:

@@ -162,6 +162,7 @@ def test_each_figure_is_compared(changed, before, after, expected):
         ({}, {"latency": {"samples": samples(3e-4)}, "host": {**HOST, "threads": 2}}),
         ({}, {"latency": {"samples": samples(3e-4)}, "versions": {"torch": "2.14.0", "executorch": "1.4.1"}}),
         ({"delegation": {}, "methods": []}, {}),  # records of before there were these figures
+        ({}, {"delegation": {}, "methods": []}),
     ],
 )
 def test_what_is_within_its_slack_or_cannot_be_compared_is_no_change(changed, before, after):
@@ -280,6 +281,12 @@ def test_versions_that_differ_stand_at_the_top(whole):
     found = reports.diff(before, after, changes.compare(before, after), names=("a", "b"))
     for text in (reports.markdown(found), reports.html(found)):
         assert text.index("torch 1 → 2") < text.index("pass → fail")
+
+
+def test_speeds_that_cannot_be_compared_are_counted_with_the_reason(whole):
+    before, after = [whole(), whole(configuration="x")], [whole(versions={"torch": "2.14.0"}), whole(configuration="x")]
+    text = reports.markdown(reports.diff(before, after, changes.compare(before, after), names=("a", "b")))
+    assert "speed of 1 cells not compared: another torch: 2.13.0 → 2.14.0" in text.replace("\\", "")
 
 
 def test_an_entry_of_a_record_of_the_first_version_has_what_there_is(make_record):

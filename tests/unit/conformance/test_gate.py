@@ -157,6 +157,15 @@ def test_a_busy_machine_is_said_to_be_one():
     assert "too busy a machine: what it is compared with took 1.0, 2.0 times as long" in unsure.what
 
 
+def test_a_baseline_of_a_busy_machine_is_not_measured_against():
+    busy = [statistics.Launch(each.ratios, tuple(2 * seconds for seconds in each.reference)) for each in launches(8)]
+    more = More()
+    verdict = judged({CELL: entry(timed=busy)}, {CELL: entry(timed=launches(8))}, more=more)
+    (unsure,) = verdict.inconclusive
+    assert "the baseline was measured on too busy a machine" in unsure.what
+    assert more.asked == []
+
+
 def test_two_launches_are_no_slowdown_however_slow():
     after = launches(2, 3.0, 50)
     verdict = judged({CELL: entry(timed=launches(8))}, {CELL: entry(timed=after)}, more=lambda cell: {}, most=2)

@@ -38,7 +38,7 @@ def session(clock):
 
         def forward(self, tokens, position):
             clock.calls.append((self.name, position, tokens[0].tolist()))
-            turn, counts = divmod(self.resets - 1, 2)
+            turn, counts = divmod(self.resets - 1, 1 + latency.PREFILLS)
             clock.now += (self.decode if position else self.prefill)[turn] + (0 if counts else COLD)
 
     return Timed
@@ -86,14 +86,14 @@ def test_eager_is_not_compared_with_itself(measured):
 def test_each_block_takes_the_order_opposite_to_the_one_before(measured, clock):
     measured(EAGER, PROGRAM, blocks=3)
     order = [name for name, what, _ in clock.calls if what == "reset"]
-    assert order[::2] == order[1::2] == ["eager", "executorch", "executorch", "eager"] * 2
+    assert order[:: 1 + latency.PREFILLS] == ["eager", "executorch", "executorch", "eager"] * 2
 
 
-def test_a_turn_is_a_call_that_does_not_count_one_prefill_and_single_token_steps_after_it(measured, clock):
+def test_a_turn_is_a_call_that_does_not_count_prefills_and_single_token_steps_after_them(measured, clock):
     found = measured(EAGER, PROGRAM, blocks=3, decode_tokens=3)
-    block = [(what, tokens) for name, what, tokens in clock.calls if name == "eager"][:7]
+    block = [(what, tokens) for name, what, tokens in clock.calls if name == "eager"][:11]
     prefill = [("reset", []), (0, TOKENS[:8])]
-    assert block == [*prefill, *prefill, (8, [8]), (9, [9]), (10, [10])]
+    assert block == [*prefill * (1 + latency.PREFILLS), (8, [8]), (9, [9]), (10, [10])]
     assert (found["prompt_tokens"], found["decode_tokens"], found["blocks"]) == (PROMPT, 3, 3)
 
 
