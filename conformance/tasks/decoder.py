@@ -367,7 +367,7 @@ def _measure(reference: Reference, sessions: Mapping[str, GenerationSession], **
 
 def _prompt_tokens(reference: Reference) -> int:
     """How many tokens are prefilled before latency is measured."""
-    return min(max(32, reference.least_prompt), reference.max_seq_len // 2)
+    return max(reference.least_prompt, min(32, reference.max_seq_len // 2))
 
 
 def eos_ids(model: Any) -> frozenset[int]:
