@@ -1,7 +1,7 @@
 # Two commands that each work alone on a machine with Python 3.10-3.13, make and a compiler:
 #   make conformance   install, run the conformance of three families on twins, print and write the support matrix
 #   make test          install, run the tests; every model under the matrix's columns
-# And make everything runs every cell of the tier default.
+# make gate holds what make test has run against the committed baselines; make everything runs every cell of the tier default.
 # Both set up .venv once; running them again installs nothing unless pyproject.toml changed.
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: conformance test everything check install browser clean
+.PHONY: conformance test gate everything check install browser clean
 
 conformance: $(INSTALLED)
 	@$(BIN)/zoo run smollm2 qwen3 gemma3 --records reports/records; code=$$?; \
@@ -18,6 +18,10 @@ conformance: $(INSTALLED)
 
 test: $(INSTALLED) browser
 	$(BIN)/python -m pytest -n 2 --tier core
+
+# Verdicts and structure of what "make test" has just run, against the committed baselines.
+gate: $(INSTALLED)
+	$(BIN)/zoo gate --tier core --no-latency --records $$(ls -td .zoo/runs/pytest-* | head -n 1)
 
 everything: $(INSTALLED) browser
 	$(BIN)/python -m pytest -n 2
