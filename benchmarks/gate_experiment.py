@@ -1,14 +1,16 @@
-"""How often the gate is wrong: ``python -m benchmarks.gate_experiment`` gates real measurements, again and again.
+"""How often the gate is wrong: ``python -m benchmarks.gate_experiment`` times real programs, and gates them a hundred times.
 
-In half of the gatings nothing has changed. In the other half each decoded token (each call of a model of one pass) takes 10 %
-longer: a wrapper spins for a tenth of the time that the program itself just took. Every gating measures anew, by the gate's
-own code: a launch is a process that opens the cached artifact and the eager model and times them in turns, a gating begins
-with one, and makes more while it cannot tell. What gatings share is the baseline, which is measured anew every ``--renew``
-gatings of a cell, and the fork server that launches are forked from. Nothing is drawn again from earlier measurements.
+First launches are made, each a process of its own that opens the cached artifact and eager PyTorch and times them in turns. In
+every second one each decoded token (each call of a model of one pass) takes 10 % longer: a wrapper spins for a tenth of the
+time that the program itself just took. Then gatings are simulated with these launches, by the gate's own code: a baseline of
+eight launches that followed each other in the first half of the experiment, and a run whose launches followed each other in the
+second half, of the same program or of the slowed one; the gate takes as many as it asks for. So launches are real and none is
+drawn twice within a gating, but different gatings share launches.
 
-On the way every gating is also given results with a regression of correctness or structure put in, and has to stop each.
+Every gating is also given results with a regression of correctness or structure put in, and has to stop each.
 
-It writes ``reports/gate-experiment.json`` and ``.md``.
+It writes ``reports/gate-experiment.json``, with what was used of each launch, and ``.md``. ``--again`` gates the launches of
+that file anew.
 """
 
 from __future__ import annotations
@@ -21,29 +23,30 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import psutil
 import scipy
 
-from conformance import baselines, changes, gate, launches
-from conformance import statistics as paired
+from conformance import baselines, changes, gate
 from conformance.baselines import Entry
-from conformance.launches import Launcher
+from conformance.launches import BLOCKS, TARGET, Launcher
 from conformance.record import Record
-from conformance.trail import LaunchRequest, processor
+from conformance.statistics import Launch
+from conformance.trail import CellRequest, LaunchRequest, processor
 from conformance.worker import run_isolated
 from zoo.cache import stack_versions
 
 CELLS = ("gemma3-270m@xnnpack-fp32-sdpa-kv", "bert-base@xnnpack-fp32")
 """A decoder, by token, and a model of one pass."""
 SLOWDOWN = 0.10
+BASELINE_LAUNCHES = 8
 SEEDED = {"decode", "infer"}
 """The phases that are slowed down."""
-ARMS: Mapping[str, str] = {"identical": launches.TARGET, "slowed": "benchmarks.gate_experiment:slowed"}
+ARMS: Mapping[str, str] = {"identical": TARGET, "slowed": "benchmarks.gate_experiment:slowed"}
 """What a child calls, by what was done to the program."""
 
 
@@ -81,20 +84,17 @@ def slowed(request: LaunchRequest) -> Record:
     return time_cell(request, wrap=lambda session: Slowed(session, SLOWDOWN))
 
 
-def measured(cell: str, directory: Path, target: str, further: int = 0) -> Entry:
-    """What a run would find of a cell, from one launch; and ``further`` ones, as a baseline has them.
+def run_once(cell: str, directory: Path) -> Record:
+    """The record of the cell, without latency; a run says more than a launch.
 
     Raises:
-        RuntimeError: the cell cannot be measured.
+        RuntimeError: the cell does not pass.
     """
-    launcher = Launcher(directory, target=target)
     model, _, configuration = cell.partition("@")
-    record = run_isolated(
-        LaunchRequest(model, configuration, os.fspath(directory / "first"), blocks=launches.BLOCKS), target=target
-    )
-    if record.failure is not None:
-        raise RuntimeError(f"{cell}: {record.reason}\n{record.failure.traceback}")
-    return baselines.entry(record, [launcher.samples(cell) for _ in range(further)])
+    record = run_isolated(CellRequest(model, configuration, os.fspath(directory / "cell")))
+    if record.status != "pass":
+        raise RuntimeError(f"{cell}: {record.reason}")
+    return record.model_copy(update={"latency": {}})
 
 
 def regressions(entry: Entry) -> Iterator[tuple[str, Entry]]:
@@ -113,28 +113,49 @@ def regressions(entry: Entry) -> Iterator[tuple[str, Entry]]:
         yield name, entry.model_copy(update=fields)
 
 
-def gated(cell: str, before: Entry, after: Entry, launcher: Launcher | None) -> gate.Verdict:
-    return gate.judge({cell: before}, {cell: after}, covered=[cell], more=launcher)
+def gated(cell: str, before: Entry, after: Entry, further: Iterator[Mapping[str, Launch]] | None) -> gate.Verdict:
+    """What the gate says when it gets ``further`` launches one after the other."""
+    more = None if further is None else (lambda _: next(further, {}))
+    return gate.judge({cell: before}, {cell: after}, covered=[cell], more=more)
 
 
-def run(cells: tuple[str, ...], gatings: int, renew: int, further: int, directory: Path) -> list[dict[str, Any]]:
-    """``gatings`` of each arm, in turns over arms and cells; a row for each."""
-    rows: list[dict[str, Any]] = []
-    before: dict[str, Entry] = {}
-    for number in range(gatings):
-        cell = cells[number % len(cells)]
-        if number // len(cells) % renew == 0:
-            before[cell] = measured(cell, directory, launches.TARGET, further).model_copy(
-                update={"reference_sha256": "a" * 16, "tokens_sha256": "b" * 16}  # a launch says nothing; a run does
+def pool(cell: str, count: int, directory: Path) -> dict[str, list[Mapping[str, Any]]]:
+    """The samples of ``count`` launches of either arm, made in turns.
+
+    Raises:
+        RuntimeError: the cell cannot be measured.
+    """
+    launchers = {arm: Launcher(directory, target=target) for arm, target in ARMS.items()}
+    found: dict[str, list[Mapping[str, Any]]] = {arm: [] for arm in ARMS}
+    for _ in range(count):
+        for arm, launcher in launchers.items():
+            found[arm].append(launcher.samples(cell))
+            if launcher.failures:
+                raise RuntimeError(f"{cell}: {launcher.failures[cell]}")
+    return found
+
+
+def simulate(cell: str, launches: Mapping[str, Sequence[Mapping[str, Any]]], base: Record, rounds: int) -> list[dict[str, Any]]:
+    """``rounds`` gatings of each arm, with launches from ``pool``; a row for each."""
+    generator = np.random.default_rng(0)
+    half = len(launches["identical"]) // 2
+    rows = []
+    for _ in range(rounds):
+        first = int(generator.integers(half - BASELINE_LAUNCHES + 1))
+        second = half + int(generator.integers(half - 1 - gate.MOST_LAUNCHES + 1))
+        before = baselines.entry(base, launches["identical"][first : first + BASELINE_LAUNCHES])
+        for arm in ARMS:
+            window = launches[arm][second : second + 1 + gate.MOST_LAUNCHES]
+            after = baselines.entry(base, window[:1])
+            further = iter([baselines.entry(base, [samples]) for samples in window[1:]])
+            verdict = gated(
+                cell,
+                before,
+                after,
+                iter([{phase: each.launches(phase)[0] for phase in each.latency} for each in further]),
             )
-        for arm, target in ARMS.items():
-            began = time.perf_counter()
-            after = measured(cell, directory, target).model_copy(
-                update={"reference_sha256": "a" * 16, "tokens_sha256": "b" * 16}
-            )
-            verdict = gated(cell, before[cell], after, Launcher(directory, target=target))
+            stopped = [not gated(cell, before, worse, None).passed for _, worse in regressions(after)]
             slower = {change.figure for change in verdict.failures if change.kind == "slower"}
-            stopped = {name: not gated(cell, before[cell], worse, None).passed for name, worse in regressions(after)}
             rows.append(
                 {
                     "arm": arm,
@@ -142,136 +163,103 @@ def run(cells: tuple[str, ...], gatings: int, renew: int, further: int, director
                     "outcome": "fail" if verdict.failures else "inconclusive" if verdict.inconclusive else "pass",
                     "slower": sorted(slower),
                     "seeded_phase_slower": bool(slower & SEEDED),
-                    "inconclusive": [change.what for change in verdict.inconclusive],
-                    "failures": [change.what for change in verdict.failures],
-                    "regressions_stopped": sum(stopped.values()),
+                    "regressions_stopped": sum(stopped),
                     "regressions": len(stopped),
                     "launches": 1 + verdict.launches,
-                    "seconds": round(time.perf_counter() - began, 2),
                 }
-            )
-            row = rows[-1]
-            print(
-                f"[{number + 1}/{gatings}] {arm:<9} {cell}  {row['outcome']:<12} {row['launches']:>2} launches "
-                f"{row['seconds']:5.1f} s  {'; '.join(row['failures'] + row['inconclusive'])}",
-                flush=True,
             )
     return rows
 
 
-def spread(cells: tuple[str, ...], count: int, directory: Path) -> dict[str, dict[str, float]]:
-    """How much pairs and launches differ when nothing does, by cell and phase: standard deviations of log ratios."""
-    found: dict[str, dict[str, float]] = {}
-    for cell in cells:
-        print(f"{count} launches of {cell}", flush=True)
-        entry = measured(cell, directory, launches.TARGET, count - 1)
-        for phase in entry.latency:
-            side = entry.launches(phase)
-            limit = paired.QUIET * float(numpy.quantile([each for launch in side for each in launch.reference], 0.1))
-            quiet = [
-                [ratio for ratio, slow in zip(launch.ratios, launch.reference, strict=True) if slow <= limit] for launch in side
-            ]
-            kept = [ratios for ratios in quiet if len(ratios) >= paired.LEAST_PAIRS]
-            means = [statistics.fmean(ratios) for ratios in kept]
-            found[f"{cell} {phase}"] = {
-                "pairs": sum(len(launch.ratios) for launch in side),
-                "quiet_share": round(sum(map(len, quiet)) / sum(len(launch.ratios) for launch in side), 3),
-                "quiet_launches": len(kept),
-                "pair_sd": round(statistics.median(map(statistics.stdev, kept)), 4) if kept else float("nan"),
-                "launch_sd": round(statistics.stdev(means), 4) if len(means) > 1 else float("nan"),
-                "eager_ms": round(1e3 * limit / paired.QUIET, 4),
-            }
+def spread(base: Record, launches: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """How much launches differ when nothing does, by phase: of log ratios, the standard deviation and what it would be if the
+    middle half were the whole story."""
+    found = {}
+    for phase in launches[0]:
+        ratios = [baselines.entry(base, [samples]).latency[phase][0] for samples in launches]
+        low, high = np.quantile(ratios, [0.25, 0.75])
+        found[phase] = {"sd": round(float(np.std(ratios, ddof=1)), 4), "sd_of_middle": round(float(high - low) / 1.349, 4)}
     return found
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Counts by arm."""
-    told: dict[str, Any] = {}
-    for arm in ARMS:
-        mine = [row for row in rows if row["arm"] == arm]
-        told[arm] = {
-            "gatings": len(mine),
-            **{name: collections.Counter(row["outcome"] for row in mine)[name] for name in ("fail", "pass", "inconclusive")},
-            "seeded_phase_slower": sum(row["seeded_phase_slower"] for row in mine),
-            "launches_median": statistics.median(row["launches"] for row in mine),
-            "launches_most": max(row["launches"] for row in mine),
-            "seconds_median": round(statistics.median(row["seconds"] for row in mine), 2),
-            "seconds_most": max(row["seconds"] for row in mine),
-        }
-    told["regressions"] = {name: sum(row[name] for row in rows) for name in ("regressions", "regressions_stopped")}
-    return told
+def counted(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Counts of one arm of a cell."""
+    outcomes = collections.Counter(row["outcome"] for row in rows)
+    return {
+        "gatings": len(rows),
+        **{name: outcomes[name] for name in ("fail", "pass", "inconclusive")},
+        "seeded_phase_slower": sum(row["seeded_phase_slower"] for row in rows),
+        "launches_median": statistics.median(row["launches"] for row in rows),
+        "launches_most": max(row["launches"] for row in rows),
+    }
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The figures as a page."""
-    arms, host = result["summary"], result["host"]
+    host = result["host"]
     lines = [
         "# The gate, measured",
         "",
-        "Generated by `python -m benchmarks.gate_experiment`; what is measured anew and what is shared is said in that file. "
+        "Generated by `python -m benchmarks.gate_experiment`; that file says what is measured and what is simulated. "
         "How to read it: [docs/gate.md](../docs/gate.md).",
         "",
-        "| | gatings | stopped | passed | inconclusive | launches (median, most) | seconds (median, most) |",
+        "| cell | | gatings | stopped | passed | inconclusive | launches (median, most) |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for arm, title in (("identical", "identical artifacts"), ("slowed", f"{result['slowdown']:.0%} slower")):
-        told = arms[arm]
-        lines.append(
-            f"| {title} | {told['gatings']} | {told['fail']} | {told['pass']} | {told['inconclusive']} | "
-            f"{told['launches_median']:g}, {told['launches_most']} | {told['seconds_median']}, {told['seconds_most']} |"
-        )
+    for name, cell in result["cells"].items():
+        for arm, title in (("identical", "identical artifacts"), ("slowed", f"{result['slowdown']:.0%} slower")):
+            told = cell["summary"][arm]
+            lines.append(
+                f"| {name} | {title} | {told['gatings']} | {told['fail']} | {told['pass']} | {told['inconclusive']} | "
+                f"{told['launches_median']:g}, {told['launches_most']} |"
+            )
+    total = [sum(cell[name] for cell in result["cells"].values()) for name in ("regressions_stopped", "regressions")]
+    found = ", ".join(
+        f"{cell['summary']['slowed']['seeded_phase_slower']} of {cell['summary']['slowed']['gatings']} of {name}"
+        for name, cell in result["cells"].items()
+    )
     lines += [
         "",
-        f"Of the {arms['slowed']['gatings']} slowdowns {arms['slowed']['seeded_phase_slower']} were found in the phase that "
-        f"was slowed. Regressions of correctness and structure: {arms['regressions']['regressions_stopped']} of "
-        f"{arms['regressions']['regressions']} stopped.",
+        f"Found in the phase that was slowed: {found}. Regressions of correctness and structure: {total[0]} of {total[1]} "
+        "stopped.",
         "",
-        "By cell:",
+        f"How far {result['launches']} launches of the same program are apart (log ratio to eager PyTorch):",
         "",
-        "| cell | | stopped | passed | inconclusive |",
-        "| --- | --- | --- | --- | --- |",
+        "| cell | phase | standard deviation | of the middle half |",
+        "| --- | --- | --- | --- |",
     ]
-    for cell in result["cells"]:
-        for arm in ARMS:
-            mine = collections.Counter(row["outcome"] for row in result["rows"] if (row["cell"], row["arm"]) == (cell, arm))
-            lines.append(f"| {cell} | {arm} | {mine['fail']} | {mine['pass']} | {mine['inconclusive']} |")
-    lines += [
-        "",
-        f"How much nothing differs, over {result['spread_launches']} launches (standard deviations of the log ratio to eager):",
-        "",
-        "| cell, phase | quiet pairs | quiet launches | pair to pair | launch to launch |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, each in result["spread"].items():
-        quiet = f"{each['quiet_share']:.0%} | {each['quiet_launches']}"
-        lines.append(f"| {name} | {quiet} | {each['pair_sd']:.1%} | {each['launch_sd']:.1%} |")
+    for name, cell in result["cells"].items():
+        lines += [
+            f"| {name} | {phase} | {each['sd']:.1%} | {each['sd_of_middle']:.1%} |" for phase, each in cell["spread"].items()
+        ]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     lines += [
         "",
         f"Measured {result['created'][:10]} on {host['processor']}, {host['cpus']} processors, load {host['load_before']} "
         f"before and {host['load_after']} after (the experiment itself is 1), in {result['seconds'] / 60:.1f} minutes; "
-        f"{versions}. Margin {changes.SPEED_MARGIN:.0%}, error rate {changes.ERROR_RATE:.0%}, {launches.BLOCKS} blocks a "
-        f"launch, {result['baseline_launches']} launches in a baseline, at most {gate.MOST_LAUNCHES} more in a gating.",
+        f"{versions}. Margin {changes.SPEED_MARGIN:.0%}, error rate {changes.ERROR_RATE:.0%}, {BLOCKS} blocks a launch, "
+        f"{BASELINE_LAUNCHES} launches in a baseline, at most {gate.MOST_LAUNCHES} more in a gating.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gatings", type=int, default=100, help="of identical artifacts, and as many of slowed ones")
-    parser.add_argument("--renew", type=int, default=25, help="gatings of a cell after which its baseline is measured anew")
-    parser.add_argument("--baseline-launches", type=int, default=8)
-    parser.add_argument("--spread-launches", type=int, default=20)
-    parser.add_argument("--cell", action="append", help=f"default: {', '.join(CELLS)}")
-    parser.add_argument("--output", type=Path, default=Path("reports/gate-experiment"), help="without suffix")
-    options = parser.parse_args()
-    cells = tuple(options.cell or CELLS)
+def fastest(launches: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """What is used of launches: the fastest step of each side."""
+    return {
+        arm: [{phase: {side: [min(times)] for side, times in sides.items()} for phase, sides in each.items()} for each in found]
+        for arm, found in launches.items()
+    }
+
+
+def measured(cells: Sequence[str], count: int, directory: Path) -> dict[str, Any]:
+    """The launches of the cells, and where and when they were made."""
     began, load = time.perf_counter(), psutil.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="gate-experiment-") as name:
-        directory = Path(name)
-        noise = spread(cells, options.spread_launches, directory)
-        rows = run(cells, options.gatings, options.renew, options.baseline_launches - 1, directory)
-    result = {
+    found = {}
+    for cell in cells:
+        print(f"{count} launches of either kind of {cell}", flush=True)
+        base = run_once(cell, directory)
+        found[cell] = {"record": base.model_dump(mode="json"), "launches": fastest(pool(cell, count, directory))}
+    return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "host": {
             "processor": processor(),
@@ -279,18 +267,40 @@ def main() -> None:
             "load_before": round(load, 1),
             "load_after": round(psutil.getloadavg()[0], 1),
         },
-        "versions": {**stack_versions(), "numpy": numpy.__version__, "scipy": scipy.__version__},
-        "cells": cells,
+        "versions": {**stack_versions(), "numpy": np.__version__, "scipy": scipy.__version__},
         "slowdown": SLOWDOWN,
-        "baseline_launches": options.baseline_launches,
-        "spread_launches": options.spread_launches,
+        "launches": count,
         "seconds": round(time.perf_counter() - began, 1),
-        "summary": summary(rows),
-        "spread": noise,
-        "rows": rows,
+        "cells": found,
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gatings", type=int, default=100, help="of identical artifacts, and as many of slowed ones")
+    parser.add_argument("--launches", type=int, default=70, help="processes of either, that the gatings take theirs from")
+    parser.add_argument("--cell", action="append", help=f"default: {', '.join(CELLS)}")
+    parser.add_argument("--again", action="store_true", help="gate the launches of the last experiment anew")
+    parser.add_argument("--output", type=Path, default=Path("reports/gate-experiment"), help="without suffix")
+    options = parser.parse_args()
+    least = 2 * (gate.MOST_LAUNCHES + 1)
+    if options.launches < least:
+        parser.error(f"--launches {options.launches}: at least {least}, so that a gating finds those that it may ask for")
+    data = options.output.with_suffix(".json")
+    if options.again:
+        result = json.loads(data.read_text(encoding="utf-8"))
+    else:
+        with tempfile.TemporaryDirectory(prefix="gate-experiment-") as name:
+            result = measured(options.cell or CELLS, options.launches, Path(name))
+    for name, cell in result["cells"].items():
+        base = Record.model_validate(cell["record"])
+        rows = simulate(name, cell["launches"], base, options.gatings)
+        cell["summary"] = {arm: counted([row for row in rows if row["arm"] == arm]) for arm in ARMS}
+        cell["regressions"] = sum(row["regressions"] for row in rows)
+        cell["regressions_stopped"] = sum(row["regressions_stopped"] for row in rows)
+        cell["spread"] = spread(base, cell["launches"]["identical"])
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.with_suffix(".json").write_text(json.dumps(result, indent=1, allow_nan=True) + "\n", encoding="utf-8")
+    data.write_text(json.dumps(result) + "\n", encoding="utf-8")
     options.output.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
     print(markdown(result))
 

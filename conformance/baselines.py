@@ -31,15 +31,6 @@ class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LaunchEntry(_Schema):
-    """The times of one process (``statistics.Launch``)."""
-
-    ratios: tuple[float, ...]
-    """For each pair of blocks the logarithm of the program's time over eager PyTorch's."""
-    eager: tuple[float, ...]
-    """Seconds of the slower of the pair's two turns of eager PyTorch."""
-
-
 class Entry(_Schema):
     """The figures of a cell that are held against those of a later run."""
 
@@ -65,12 +56,12 @@ class Entry(_Schema):
     scale: str
     versions: dict[str, str]
     host: dict[str, Any]
-    latency: dict[str, tuple[LaunchEntry, ...]] = Field(default_factory=dict)
-    """By phase (``decode``, ``prefill``, ``infer``)."""
+    latency: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    """By phase (``decode``, ``prefill``, ``infer``) what each launch said (``statistics.Launch``)."""
 
     def launches(self, phase: str) -> list[statistics.Launch]:
         """The launches of a phase."""
-        return [statistics.Launch(each.ratios, each.eager) for each in self.latency.get(phase, ())]
+        return [statistics.Launch(ratio) for ratio in self.latency.get(phase, ())]
 
 
 class Baseline(_Schema):
@@ -90,11 +81,12 @@ def entry(record: Record, samples: Iterable[Mapping[str, Any]] = ()) -> Entry:
         samples: ``latency["samples"]`` of further launches.
     """
     share = record.quantization.get("linear_share")
-    latency: dict[str, list[LaunchEntry]] = {}
+    latency: dict[str, list[float]] = {}
     for launch in (record.latency.get("samples") or {}, *samples):
         for phase, sides in launch.items():
             if sides.get("eager") and sides.get("executorch"):
-                latency.setdefault(phase, []).append(_launch(sides["eager"], sides["executorch"]))
+                ratio = statistics.launch(sides["eager"], sides["executorch"]).ratio
+                latency.setdefault(phase, []).append(round(ratio, 4))
     return Entry(
         status=record.status,
         reason=record.reason if record.status != "pass" else "",
@@ -114,14 +106,6 @@ def entry(record: Record, samples: Iterable[Mapping[str, Any]] = ()) -> Entry:
         versions=dict(sorted(record.versions.items())),
         host={name: record.host[name] for name in ENVIRONMENT if name in record.host},
         latency={phase: tuple(found[:MOST_LAUNCHES]) for phase, found in sorted(latency.items())},
-    )
-
-
-def _launch(eager: Sequence[float], program: Sequence[float]) -> LaunchEntry:
-    found = statistics.launch(eager, program)
-    return LaunchEntry(
-        ratios=tuple(round(ratio, 4) for ratio in found.ratios),
-        eager=tuple(float(f"{seconds:.3e}") for seconds in found.reference),
     )
 
 

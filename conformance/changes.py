@@ -212,8 +212,8 @@ def _speeds(both: Mapping[str, tuple[Entry, Entry]]) -> list[Change]:
             continue
         for phase in PHASES:
             first, second = old.launches(phase), new.launches(phase)
-            found = statistics.compare(first, second, launch_sd=LONE_LAUNCH_SD) if first and second else None
-            if isinstance(found, statistics.Comparison):
+            found = statistics.compare(first, second, launch_sd=LONE_LAUNCH_SD)
+            if found is not None:
                 compared[f"{cell} {phase}"] = cell, phase, found
     changes = []
     for kind, p_value in (("slower", statistics.Comparison.p_slower), ("faster", statistics.Comparison.p_faster)):

@@ -816,7 +816,7 @@ def gate(
     latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Measure and compare latency.")] = True,
     launches: Annotated[
         int, typer.Option(min=1, max=1000, help="Processes to time a cell in at most, while it is unclear.")
-    ] = 15,
+    ] = 24,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Cells at a time while they are run; launches are alone.")
     ] = 2,

@@ -15,10 +15,11 @@ from conformance.baselines import Entry
 from conformance.changes import BETTER, ERROR_RATE, PHASES, SPEED_MARGIN, WORSE, Change
 from conformance.errors import ConformanceError
 from conformance.record import GREEN
-from conformance.statistics import Comparison, Interval, Launch, Noise
+from conformance.statistics import Comparison, Interval, Launch
 
-LEAST_LAUNCHES = 3
-"""Launches of either side that a slowdown has to be seen in: one or two processes may have been unlucky."""
+LEAST_LAUNCHES = 4
+"""Launches of either side that a verdict needs: one or two processes may have been unlucky, and from four on the mean is
+trimmed."""
 LAUNCHES_A_ROUND = 2
 """Launches that are made of a cell before it is looked at again."""
 MOST_LAUNCHES = 24
@@ -36,27 +37,20 @@ class Latency:
 
     kind: str
     """``slower``, ``faster``, ``same`` (no slowdown of more than the margin), or ``inconclusive``."""
-    found: Comparison | Noise
+    found: Comparison | None
+    """``None`` if no launch went well."""
     alpha: float
     """The error rate of its interval at either end."""
 
     @property
-    def hopeless(self) -> bool:
-        """Whether no further launch can tell, because it is an earlier side that was not quiet."""
-        return isinstance(self.found, Noise) and any(side < len(self.found.slowdowns) - 1 for side in self.found.lacking)
-
-    @property
     def interval(self) -> Interval | None:
-        """How the time changed; ``None`` if the machine was too busy to say."""
-        return self.found.interval(self.alpha) if isinstance(self.found, Comparison) else None
+        """How the time changed."""
+        return None if self.found is None else self.found.interval(self.alpha)
 
     def __str__(self) -> str:
-        if isinstance(self.found, Comparison):
-            return f"the time changed by {self.interval} in {self.found.launches[-1]} launches"
-        if self.hopeless:
-            return "the baseline was measured on too busy a machine; 'zoo baseline --update' on a quieter one measures it anew"
-        slow = ", ".join(f"{each:.1f}" for each in self.found.slowdowns)
-        return f"too busy a machine: what it is compared with took {slow} times as long as in quiet moments"
+        if self.found is None:
+            return "no launch went well"
+        return f"the time changed by {self.interval} in {self.found.launches[-1]} launches"
 
 
 @dataclass(frozen=True)
@@ -198,7 +192,7 @@ def settle(
     made: Counter[str] = Counter()
     while True:
         outcome = looked_at({key: statistics.compare(*sides) for key, sides in timings.items()})
-        unclear = {cell for (cell, _), each in outcome.items() if each.kind == "inconclusive" and not each.hopeless}
+        unclear = {cell for (cell, _), each in outcome.items() if each.kind == "inconclusive"}
         cells = sorted(cell for cell in unclear if made[cell] < most)
         if not cells:
             return outcome, made.total()
@@ -210,17 +204,17 @@ def settle(
                         timings[cell, phase][-1].append(launch)
 
 
-def looked_at(found: Mapping[Timing, Comparison | Noise]) -> dict[Timing, Latency]:
+def looked_at(found: Mapping[Timing, Comparison | None]) -> dict[Timing, Latency]:
     """What one look at all comparisons says.
 
     Slower (or faster) is what remains after the correction for many comparisons, with the whole of its interval beyond the
-    margin. Of all others it is asked one by one whether they are surely within it.
+    margin. Of all others it is asked one by one whether they are surely within it. Too few launches say neither.
     """
-    compared = {key: each for key, each in found.items() if isinstance(each, Comparison)}
+    compared = {key: each for key, each in found.items() if each is not None}
     names = {" ".join(key): key for key in compared}
     outcome = {key: Latency("inconclusive", each, ERROR_RATE) for key, each in found.items()}
     for key, each in compared.items():
-        if each.interval(ERROR_RATE).high < 1 + SPEED_MARGIN:
+        if min(each.launches) >= LEAST_LAUNCHES and each.interval(ERROR_RATE).high < 1 + SPEED_MARGIN:
             outcome[key] = Latency("same", each, ERROR_RATE)
     for kind, p_value in (("faster", Comparison.p_faster), ("slower", Comparison.p_slower)):
         stand, alpha = statistics.discoveries(

@@ -7,7 +7,6 @@ other session pushed out of the caches (on twins up to half of its time).
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,17 +26,10 @@ CALLS = 4
 WARM_UP = 1
 
 
-@dataclass(frozen=True)
-class _Call:
-    seconds: float
-    interrupted: bool
-    """Whether the kernel gave the processor to another process meanwhile."""
-
-
 @dataclass
 class _Samples:
-    prefill: list[list[_Call]] = field(default_factory=list)
-    decode: list[list[_Call]] = field(default_factory=list)
+    prefill: list[list[float]] = field(default_factory=list)
+    decode: list[list[float]] = field(default_factory=list)
 
 
 def measure(
@@ -62,8 +54,7 @@ def measure(
     Returns:
         For each session milliseconds of prefill and tokens a second of decode, as median and p25 (the better quartile:
         lower time, higher rate); for all but that one the median of the blocks' ratios, above 1 when it is faster; and
-        the ``samples``: by phase and session, for each block, the seconds of the median prefill or decoded token among those
-        during which the process was not interrupted.
+        the ``samples``: by phase and session, for each block, the seconds of the fastest prefill or decoded token.
     """
     decode_tokens = min(decode_tokens, len(tokens) - prompt_tokens)
     if decode_tokens < 1:
@@ -76,9 +67,9 @@ def measure(
         prefill = []
         for _ in range(1 + PREFILLS):
             session.reset()
-            prefill.append(_call(lambda session=session: session.forward(prompt, 0)))  # type: ignore[misc]
+            prefill.append(_seconds(lambda session=session: session.forward(prompt, 0)))  # type: ignore[misc]
         decode = [
-            _call(lambda session=session, step=step, at=at: session.forward(step, at))  # type: ignore[misc]
+            _seconds(lambda session=session, step=step, at=at: session.forward(step, at))  # type: ignore[misc]
             for at, step in enumerate(steps, start=prompt_tokens)
         ]
         if block >= 0:
@@ -89,8 +80,8 @@ def measure(
         "decode_tokens": decode_tokens,
         "blocks": blocks,
     }
-    prefills = {name: [_mean(block) for block in found.prefill] for name, found in samples.items()}
-    decodes = {name: [_mean(block) for block in found.decode] for name, found in samples.items()}
+    prefills = {name: [statistics.fmean(block) for block in found.prefill] for name, found in samples.items()}
+    decodes = {name: [statistics.fmean(block) for block in found.decode] for name, found in samples.items()}
     for name in sessions:
         result[name] = {
             "prefill_ms": 1e3 * statistics.median(prefills[name]),
@@ -102,8 +93,8 @@ def measure(
             result[name]["prefill_speedup"] = _ratio(prefills[against], prefills[name])
             result[name]["decode_speedup"] = _ratio(decodes[against], decodes[name])
     result["samples"] = {
-        "prefill": {name: _rounded(map(_median, found.prefill)) for name, found in samples.items()},
-        "decode": {name: _rounded(map(_median, found.decode)) for name, found in samples.items()},
+        "prefill": {name: _rounded(map(min, found.prefill)) for name, found in samples.items()},
+        "decode": {name: _rounded(map(min, found.decode)) for name, found in samples.items()},
     }
     return result
 
@@ -127,22 +118,22 @@ def measure_inference(
 
     Returns:
         For each session milliseconds a call, as median and p25; for all but that one the median of the blocks' ratios; and
-        the ``samples``: by session the seconds of the median call in each block, of those that were not interrupted.
+        the ``samples``: by session the seconds of the fastest call in each block.
     """
-    samples: dict[str, list[list[_Call]]] = {name: [] for name in sessions}
+    samples: dict[str, list[list[float]]] = {name: [] for name in sessions}
     for block, name in _turns(sessions, blocks):
         session = sessions[name]
         session.infer(inputs)
-        found = [_call(lambda session=session: session.infer(inputs)) for _ in range(calls)]  # type: ignore[misc]
+        found = [_seconds(lambda session=session: session.infer(inputs)) for _ in range(calls)]  # type: ignore[misc]
         if block >= 0:
             samples[name].append(found)
     result: dict[str, Any] = {"blocks": blocks, "calls": calls}
-    means = {name: [_mean(block) for block in found] for name, found in samples.items()}
+    means = {name: [statistics.fmean(block) for block in found] for name, found in samples.items()}
     for name, seconds in means.items():
         result[name] = {"infer_ms": 1e3 * statistics.median(seconds), "infer_ms_p25": 1e3 * _p25(seconds)}
         if name != against:
             result[name]["infer_speedup"] = _ratio(means[against], seconds)
-    result["samples"] = {"infer": {name: _rounded(map(_median, found)) for name, found in samples.items()}}
+    result["samples"] = {"infer": {name: _rounded(map(min, found)) for name, found in samples.items()}}
     return result
 
 
@@ -172,21 +163,6 @@ def _seconds(action: Callable[[], object]) -> float:
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
-
-
-def _call(action: Callable[[], object]) -> _Call:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-    seconds = _seconds(action)
-    return _Call(seconds, interrupted=resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw != before)
-
-
-def _mean(block: Sequence[_Call]) -> float:
-    return statistics.fmean(call.seconds for call in block)
-
-
-def _median(block: Sequence[_Call]) -> float:
-    """Of the calls that were not interrupted, if there are any."""
-    return statistics.median([call.seconds for call in block if not call.interrupted] or [call.seconds for call in block])
 
 
 def _rounded(seconds: Iterable[float]) -> list[float]:

@@ -1,13 +1,12 @@
 """Statistics of paired measurements: how much slower one thing is than another, and how sure that is.
 
-Two sessions are timed in turns, block by block. What is said about them is the logarithm of the ratio of their times: whatever
-slows the machine down for a while slows both. Three things remain, and ``docs/gate.md`` has how large they are:
+Two sessions are timed in turns in one process, a **launch**. What a launch says is the logarithm of the ratio of the fastest
+step of either: other work on the machine only ever adds time, and to eager PyTorch more than to a program, so that medians and
+means of ratios move with it; what is left in the quietest moments does not. ``docs/gate.md`` has what that was chosen from.
 
-- **Drift**, and which session came first. Two blocks after each other read E P P E; their mean, a **pair**, has neither.
-- **Other work on the machine** slows eager PyTorch more than a program (2.4 against 1.6 times, in decoding), so that the ratio
-  itself is another one. Pairs in which the reference was slow are **not quiet**: they are put aside.
-- **Launches**: the pairs of one process have in common where its memory lies. So a process is what is sampled, and what a few
-  of them have in common is no evidence of how far they can be apart: their spread is estimated together with ``LAUNCH_SD``.
+The fastest steps of one launch have in common where its memory lies, and now and then the whole of a launch falls into a busy
+time. So launches are what is sampled, their means are trimmed, and how far they are apart is estimated together with
+``LAUNCH_SD``, because a few of them can be alike by chance.
 """
 
 from __future__ import annotations
@@ -23,35 +22,27 @@ from scipy import stats
 LAUNCH_SD, LAUNCH_SD_WEIGHT = 0.02, 4
 """What the standard deviation of launches is taken for before any is seen, and how many degrees of freedom that counts for (as
 in Smyth, 2004, doi:10.2202/1544-6115.1027)."""
-QUIET = 1.15
-"""A pair is quiet if the reference took at most so many times as long as in the fastest tenth of all pairs."""
-LEAST_PAIRS = 3
-"""Quiet pairs that a launch needs to count."""
-LEAST_QUIET = 0.25
-"""Share of a side's pairs that have to be quiet: where nearly all of them are not, those that seem so are not either."""
 TRIM = 0.25
-"""Share of a launch's quiet pairs that is left out at either end before the mean is taken."""
-REPLICATES = 200
-"""Of the bootstrap: its standard error is then within 5 %."""
+"""Share of a side's launches that is left out at either end before the mean is taken: so many may have been busy ones."""
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One process: its pairs of blocks."""
+    """One process."""
 
-    ratios: tuple[float, ...]
-    """Logarithm of the times over those of the reference."""
-    reference: tuple[float, ...]
-    """Seconds of the slower of the two turns of the reference."""
+    ratio: float
+    """Logarithm of the fastest time over that of the reference."""
 
 
 def launch(reference: Sequence[float], times: Sequence[float]) -> Launch:
-    """The launch in which two sessions took so many seconds in each block, in the order of the blocks."""
-    count = min(len(times), len(reference)) // 2 * 2
-    first, second = (np.asarray(side[:count], dtype=float).reshape(-1, 2) for side in (reference, times))
-    return Launch(tuple(np.log(second / first).mean(axis=1).tolist()), tuple(first.max(axis=1).tolist()))
+    """The launch in which two sessions took so many seconds in each block.
+
+    Raises:
+        ValueError: there is no block.
+    """
+    return Launch(math.log(min(times) / min(reference)))
 
 
 @dataclass(frozen=True)
@@ -93,77 +84,41 @@ class Comparison:
         return float(stats.t.cdf((self.log_ratio + math.log1p(margin)) / self.error, self.freedom))
 
 
-@dataclass(frozen=True)
-class Noise:
-    """Why nothing can be said: one of the sides has no quiet launch, or hardly a quiet pair."""
+def compare(*sides: Sequence[Launch], launch_sd: float = LAUNCH_SD) -> Comparison | None:
+    """Compare launches now with launches before; or, given one side, times with their reference. ``None`` if a side has none.
 
-    slowdowns: tuple[float, ...]
-    """By side how many times as long the reference took, in the median, as in the fastest tenth of all pairs."""
-    lacking: tuple[int, ...] = ()
-    """The sides that were not quiet enough."""
-
-
-def compare(*sides: Sequence[Launch], launch_sd: float = LAUNCH_SD, seed: int = 0) -> Comparison | Noise:
-    """Compare launches now with launches before; or, given one side, times with their reference.
+    The difference of trimmed means, with the error of Yuen (1974, doi:10.1093/biomet/61.1.165) from the Winsorized variances.
 
     Args:
         sides: ``before, after``: the ratio of times over reference, after against before; or one side.
         launch_sd: What the standard deviation of launches is taken for before any is seen.
-        seed: Of the bootstrap.
     """
-    slow = [np.log([second for each in side for second in each.reference]) for side in sides]
-    everything = np.concatenate(slow)
-    if not everything.size:
-        return Noise(tuple(math.nan for _ in sides))
-    fastest = float(np.quantile(everything, 0.1))
-    limit = math.exp(fastest) * QUIET
-    quiet = [[np.array(each.ratios)[np.array(each.reference) <= limit] for each in side] for side in sides]
-    kept = [[ratios for ratios in side if len(ratios) >= LEAST_PAIRS] for side in quiet]
-    shares = [sum(map(len, ratios)) / max(times.size, 1) for ratios, times in zip(quiet, slow, strict=True)]
-    lacking = tuple(index for index, share in enumerate(shares) if share < LEAST_QUIET or not kept[index])
-    if lacking:
-        slowdowns = (math.exp(float(np.median(side)) - fastest) if side.size else math.nan for side in slow)
-        return Noise(tuple(slowdowns), lacking)
-    generator = np.random.default_rng(seed)
-    centers = [np.array([_center(ratio[np.newaxis])[0] for ratio in side]) for side in kept]
-    within = [np.array([_variance(ratio, generator) for ratio in side]) for side in kept]
-    spread, freedom = _launch_variance(centers, within, launch_sd)
-    error = math.sqrt(sum(float(part.sum()) / len(part) ** 2 + spread / len(part) for part in within))
-    means = [float(side.mean()) for side in centers]
+    if not all(sides):
+        return None
+    ratios = [np.sort([each.ratio for each in side]) for side in sides]
+    kept = [len(side) - 2 * int(TRIM * len(side)) for side in ratios]
+    squares = sum(_winsorized_squares(side) for side in ratios)
+    freedom = sum(count - 1 for count in kept) + LAUNCH_SD_WEIGHT
+    variance = (squares + launch_sd**2 * LAUNCH_SD_WEIGHT) / freedom
+    means = [center(side) for side in sides]
     return Comparison(
         log_ratio=means[-1] - (means[0] if len(means) > 1 else 0.0),
-        error=error,
-        freedom=freedom,
-        launches=tuple(len(side) for side in kept),
+        error=math.sqrt(variance * sum(1 / count for count in kept)),
+        freedom=float(freedom),
+        launches=tuple(map(len, sides)),
     )
 
 
 def center(side: Sequence[Launch]) -> float:
-    """The log ratio of all launches together, quiet or not."""
-    return float(np.median([ratio for each in side for ratio in each.ratios]))
+    """The trimmed mean of launches."""
+    return float(stats.trim_mean([each.ratio for each in side], TRIM))
 
 
-def _center(samples: Array) -> Array:
-    """The trimmed mean of each row."""
-    found: Array = stats.trim_mean(samples, TRIM, axis=1)
-    return found
-
-
-def _variance(ratio: Array, generator: np.random.Generator) -> float:
-    """The variance of the center of a launch's pairs, by the bootstrap; what it misses with few pairs is made up for."""
-    count = len(ratio)
-    drawn = ratio[generator.integers(0, count, size=(REPLICATES, count))]
-    return float(_center(drawn).var(ddof=1)) * count / (count - 1)
-
-
-def _launch_variance(centers: Sequence[Array], within: Sequence[Array], launch_sd: float) -> tuple[float, float]:
-    """The variance of launches beyond that of their pairs, and its degrees of freedom: what is seen on all sides together, and
-    ``launch_sd``, by their weights."""
-    seen = sum(len(side) - 1 for side in centers)
-    squares = sum(float(((side - side.mean()) ** 2).sum()) for side in centers)
-    expected = sum(float(part.mean()) * (len(part) - 1) for part in within)
-    freedom = seen + LAUNCH_SD_WEIGHT
-    return (launch_sd**2 * LAUNCH_SD_WEIGHT + max(squares - expected, 0.0)) / freedom, float(freedom)
+def _winsorized_squares(ordered: Array) -> float:
+    """The sum of squared differences from the mean, where what is trimmed counts as the nearest that is kept."""
+    cut = int(TRIM * len(ordered))
+    winsorized = ordered.clip(ordered[cut], ordered[len(ordered) - 1 - cut])
+    return float(((winsorized - winsorized.mean()) ** 2).sum())
 
 
 def discoveries(p_values: Mapping[str, float], rate: float) -> tuple[frozenset[str], float]:
