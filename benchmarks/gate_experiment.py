@@ -3,9 +3,9 @@
 First launches are made, each a process of its own that opens the cached artifact and eager PyTorch and times them in turns. In
 every second one each decoded token (each call of a model of one pass) takes 10 % longer: a wrapper spins for a tenth of the
 time that the program itself just took. Then gatings are simulated with these launches, by the gate's own code: a baseline of
-eight launches that followed each other in the first half of the experiment, and a run whose launches followed each other in the
-second half, of the same program or of the slowed one; the gate takes as many as it asks for. So launches are real and none is
-drawn twice within a gating, but different gatings share launches.
+twelve launches that followed each other in the first half of the experiment, and a run whose launches followed each other in
+the second half, of the same program or of the slowed one; the gate takes as many as it asks for. So launches are real and none
+is drawn twice within a gating, but different gatings share launches.
 
 Every gating is also given results with a regression of correctness or structure put in, and has to stop each.
 
@@ -43,7 +43,7 @@ from zoo.cache import stack_versions
 CELLS = ("gemma3-270m@xnnpack-fp32-sdpa-kv", "bert-base@xnnpack-fp32")
 """A decoder, by token, and a model of one pass."""
 SLOWDOWN = 0.10
-BASELINE_LAUNCHES = 8
+BASELINE_LAUNCHES = 12
 SEEDED = {"decode", "infer"}
 """The phases that are slowed down."""
 ARMS: Mapping[str, str] = {"identical": TARGET, "slowed": "benchmarks.gate_experiment:slowed"}
@@ -110,7 +110,8 @@ def regressions(entry: Entry) -> Iterator[tuple[str, Entry]]:
         "a check not made": {"checks": {}},
         "a method lost": {"methods": ()},
     }.items():
-        yield name, entry.model_copy(update=fields)
+        if all(getattr(entry, figure) not in (None, {}) for figure in fields if figure != "reason"):
+            yield name, entry.model_copy(update=fields)
 
 
 def gated(cell: str, before: Entry, after: Entry, further: Iterator[Mapping[str, Launch]] | None) -> gate.Verdict:
@@ -176,7 +177,7 @@ def spread(base: Record, launches: Sequence[Mapping[str, Any]]) -> dict[str, dic
     middle half were the whole story."""
     found = {}
     for phase in launches[0]:
-        ratios = [baselines.entry(base, [samples]).latency[phase][0] for samples in launches]
+        ratios = [baselines.entry(base, [samples]).latency[phase][0].ratio for samples in launches]
         low, high = np.quantile(ratios, [0.25, 0.75])
         found[phase] = {"sd": round(float(np.std(ratios, ddof=1)), 4), "sd_of_middle": round(float(high - low) / 1.349, 4)}
     return found

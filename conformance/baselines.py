@@ -31,6 +31,15 @@ class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class LaunchEntry(_Schema):
+    """What one process said (``statistics.Launch``)."""
+
+    ratio: float
+    """Logarithm of the program's fastest time over eager PyTorch's."""
+    eager: float
+    """Eager PyTorch's fastest time, in seconds."""
+
+
 class Entry(_Schema):
     """The figures of a cell that are held against those of a later run."""
 
@@ -56,12 +65,12 @@ class Entry(_Schema):
     scale: str
     versions: dict[str, str]
     host: dict[str, Any]
-    latency: dict[str, tuple[float, ...]] = Field(default_factory=dict)
-    """By phase (``decode``, ``prefill``, ``infer``) what each launch said (``statistics.Launch``)."""
+    latency: dict[str, tuple[LaunchEntry, ...]] = Field(default_factory=dict)
+    """By phase (``decode``, ``prefill``, ``infer``)."""
 
     def launches(self, phase: str) -> list[statistics.Launch]:
         """The launches of a phase."""
-        return [statistics.Launch(ratio) for ratio in self.latency.get(phase, ())]
+        return [statistics.Launch(each.ratio, each.eager) for each in self.latency.get(phase, ())]
 
 
 class Baseline(_Schema):
@@ -81,12 +90,13 @@ def entry(record: Record, samples: Iterable[Mapping[str, Any]] = ()) -> Entry:
         samples: ``latency["samples"]`` of further launches.
     """
     share = record.quantization.get("linear_share")
-    latency: dict[str, list[float]] = {}
+    latency: dict[str, list[LaunchEntry]] = {}
     for launch in (record.latency.get("samples") or {}, *samples):
         for phase, sides in launch.items():
             if sides.get("eager") and sides.get("executorch"):
-                ratio = statistics.launch(sides["eager"], sides["executorch"]).ratio
-                latency.setdefault(phase, []).append(round(ratio, 4))
+                found = statistics.launch(sides["eager"], sides["executorch"])
+                told = LaunchEntry(ratio=round(found.ratio, 4), eager=float(f"{found.reference:.3e}"))
+                latency.setdefault(phase, []).append(told)
     return Entry(
         status=record.status,
         reason=record.reason if record.status != "pass" else "",

@@ -859,7 +859,7 @@ def baseline(
     records: Annotated[Path | None, typer.Option(help=f"The records (default: {RECORDS}).")] = None,
     launches: Annotated[
         int, typer.Option(min=0, max=1000, help="Processes to time each passing cell in, beside its own run.")
-    ] = 7,
+    ] = 11,
     root: Root = Path(),
 ) -> None:
     """Show the accepted figures under reports/baselines, or record them anew from the records of a run."""

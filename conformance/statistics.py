@@ -5,8 +5,9 @@ step of either: other work on the machine only ever adds time, and to eager PyTo
 means of ratios move with it; what is left in the quietest moments does not. ``docs/gate.md`` has what that was chosen from.
 
 The fastest steps of one launch have in common where its memory lies, and now and then the whole of a launch falls into a busy
-time. So launches are what is sampled, their means are trimmed, and how far they are apart is estimated together with
-``LAUNCH_SD``, because a few of them can be alike by chance.
+time. So launches are what is sampled. Those in which the reference was slow are put aside, which cannot hide a slow program;
+the means of the others are trimmed, and how far they are apart is estimated together with ``LAUNCH_SD``, because a few of them
+can be alike by chance.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from scipy import stats
 LAUNCH_SD, LAUNCH_SD_WEIGHT = 0.02, 4
 """What the standard deviation of launches is taken for before any is seen, and how many degrees of freedom that counts for (as
 in Smyth, 2004, doi:10.2202/1544-6115.1027)."""
+QUIET = 1.15
+"""A launch is quiet if the fastest step of its reference took at most so many times as long as in the fastest launch of its
+side."""
 TRIM = 0.25
-"""Share of a side's launches that is left out at either end before the mean is taken: so many may have been busy ones."""
+"""Share of a side's quiet launches that is left out at either end before the mean is taken."""
 
 Array = NDArray[np.float64]
 
@@ -34,6 +38,8 @@ class Launch:
 
     ratio: float
     """Logarithm of the fastest time over that of the reference."""
+    reference: float
+    """The fastest time of the reference, in seconds."""
 
 
 def launch(reference: Sequence[float], times: Sequence[float]) -> Launch:
@@ -42,7 +48,7 @@ def launch(reference: Sequence[float], times: Sequence[float]) -> Launch:
     Raises:
         ValueError: there is no block.
     """
-    return Launch(math.log(min(times) / min(reference)))
+    return Launch(math.log(min(times) / min(reference)), min(reference))
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Comparison:
     freedom: float
     """Degrees of freedom of ``error``."""
     launches: tuple[int, ...]
-    """Launches that count, of either side."""
+    """Quiet launches, of either side."""
 
     def interval(self, alpha: float) -> Interval:
         """The interval that the truth is above, and below, with an error rate of ``alpha`` at either end."""
@@ -95,23 +101,29 @@ def compare(*sides: Sequence[Launch], launch_sd: float = LAUNCH_SD) -> Compariso
     """
     if not all(sides):
         return None
-    ratios = [np.sort([each.ratio for each in side]) for side in sides]
+    ratios = [_quiet(side) for side in sides]
     kept = [len(side) - 2 * int(TRIM * len(side)) for side in ratios]
     squares = sum(_winsorized_squares(side) for side in ratios)
     freedom = sum(count - 1 for count in kept) + LAUNCH_SD_WEIGHT
     variance = (squares + launch_sd**2 * LAUNCH_SD_WEIGHT) / freedom
-    means = [center(side) for side in sides]
+    means = [float(stats.trim_mean(side, TRIM)) for side in ratios]
     return Comparison(
         log_ratio=means[-1] - (means[0] if len(means) > 1 else 0.0),
         error=math.sqrt(variance * sum(1 / count for count in kept)),
         freedom=float(freedom),
-        launches=tuple(map(len, sides)),
+        launches=tuple(map(len, ratios)),
     )
 
 
 def center(side: Sequence[Launch]) -> float:
-    """The trimmed mean of launches."""
-    return float(stats.trim_mean([each.ratio for each in side], TRIM))
+    """The trimmed mean of the quiet launches."""
+    return float(stats.trim_mean(_quiet(side), TRIM))
+
+
+def _quiet(side: Sequence[Launch]) -> Array:
+    """The ratios of the quiet launches, in order."""
+    limit = QUIET * min(each.reference for each in side)
+    return np.sort([each.ratio for each in side if each.reference <= limit])
 
 
 def _winsorized_squares(ordered: Array) -> float:

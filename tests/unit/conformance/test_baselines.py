@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 
 import pytest
 from hypothesis import given, settings
@@ -82,7 +81,7 @@ def test_a_file_is_stable_sorted_and_not_written_again(tmp_path, record):
     assert not baselines.write(tmp_path, MODEL, dict(reversed(entries.items())))
     assert path.stat().st_mtime == 0
     assert list(json.loads(text)["cells"]) == sorted(entries)
-    assert re.search(r'"decode": \[-\d+\.\d+\]', text)
+    assert '"eager": 0.001' in text
 
 
 def test_a_model_of_ten_cells_with_eight_launches_takes_few_kilobytes(tmp_path, record):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from conformance import gate, statistics
+from conformance import baselines, gate, statistics
 from conformance.baselines import Entry
 from conformance.changes import Change
 from conformance.errors import ConformanceError
@@ -23,12 +23,12 @@ VERSIONS = {"torch": "2.13.0", "transformers": "5.23.0", "python": "3.11"}
 def launches(count, slower=0.0, seed=0):
     """Launches as a quiet machine makes them."""
     ratios = -2 + math.log1p(slower) + 0.01 * np.random.default_rng(seed).standard_normal(count)
-    return [statistics.Launch(float(ratio)) for ratio in ratios]
+    return [statistics.Launch(float(ratio), 1e-3) for ratio in ratios]
 
 
 def entry(*, timed=(), **fields):
     """A passing entry; ``timed`` are its launches of decoding."""
-    decode = tuple(each.ratio for each in timed)
+    decode = tuple(baselines.LaunchEntry(ratio=each.ratio, eager=each.reference) for each in timed)
     return Entry(
         **{
             "status": "pass",
@@ -205,7 +205,7 @@ def test_programs_are_compared_with_each_other_where_both_are_there():
 
     def more(cell):
         (launch,) = launches(1, 0.2, len(timings[CELL, "decode"][0]))
-        return {"decode": statistics.Launch(launch.ratio + 2)}
+        return {"decode": statistics.Launch(launch.ratio + 2, launch.reference)}
 
     verdict = judged({CELL: entry()}, {CELL: entry()}, more=more, timings=timings, uncompared={"why": (OTHER,)})
     (change,) = verdict.failures

@@ -18,10 +18,11 @@ of 5 %."""
 
 
 def noisy(generator, *, slower=0.0, launch_sd=LAUNCH_SD, busy=BUSY):
-    """A launch: its own effect, and at times a busy machine all the while."""
+    """A launch: its own effect, and at times a busy machine all the while, which shows in half of the references."""
     effect = launch_sd * generator.standard_t(6) / math.sqrt(1.5)
     off = SHIFT * generator.choice([-1, 1]) * (generator.random() < busy)
-    return Launch(-1 + effect + off + math.log1p(slower))
+    reference = 1.3 if off and generator.random() < 0.5 else 1.0
+    return Launch(-1 + effect + off + math.log1p(slower), reference)
 
 
 def side(generator, count, **options):
@@ -41,7 +42,7 @@ def test_a_comparison_is_yuens():
     assumed beforehand, the errors are the same."""
     generator = np.random.default_rng(1)
     first, second = (generator.standard_normal(12) for _ in range(2))
-    found = statistics.compare(*(list(map(Launch, each)) for each in (first, second)), launch_sd=0.0)
+    found = statistics.compare(*([Launch(ratio, 1.0) for ratio in each] for each in (first, second)), launch_sd=0.0)
     expected = stats.ttest_ind(second, first, trim=statistics.TRIM, equal_var=False)
     freedom = 2 * (12 - 2 * 3 - 1)
     error = found.error * math.sqrt(found.freedom / freedom)
@@ -49,20 +50,28 @@ def test_a_comparison_is_yuens():
 
 
 def test_a_side_without_launches_cannot_be_compared():
-    assert statistics.compare([Launch(0.0)], []) is None
+    assert statistics.compare([Launch(0.0, 1.0)], []) is None
     assert statistics.compare([], []) is None
 
 
 def test_a_quarter_of_the_launches_may_be_off_by_any_amount():
-    calm = [Launch(0.01 * index) for index in range(8)]
-    off = [*calm[:6], Launch(5.0), Launch(-7.0)]
+    calm = [Launch(0.01 * index, 1.0) for index in range(8)]
+    off = [*calm[:6], Launch(5.0, 1.0), Launch(-7.0, 1.0)]
     found = statistics.compare(calm, off)
     assert abs(found.log_ratio) < 0.02
     assert found.error < 0.05
 
 
+def test_launches_with_a_slow_reference_do_not_count_and_slow_programs_do():
+    calm = [Launch(0.001 * index, 1.0 + 0.001 * index) for index in range(6)]
+    found = statistics.compare(calm, [*calm, *[Launch(-1.0, 1.2)] * 20])
+    assert found == statistics.compare(calm, calm)
+    slow = [Launch(each.ratio + 1.0, each.reference) for each in calm]
+    assert statistics.compare(calm, slow).log_ratio == pytest.approx(1.0)
+
+
 def test_one_process_is_no_evidence_of_how_far_processes_are_apart():
-    found = statistics.compare([Launch(-1.0)], [Launch(-1.0)])
+    found = statistics.compare([Launch(-1.0, 1.0)], [Launch(-1.0, 1.0)])
     assert found.error == pytest.approx(math.sqrt(2) * statistics.LAUNCH_SD)
     assert found.freedom == statistics.LAUNCH_SD_WEIGHT
 
@@ -129,7 +138,7 @@ def gatings(slower, count, seed, **noise):
     generator = np.random.default_rng(seed)
     ends = {"slower": 0, "same": 0, "faster": 0, "inconclusive": 0}
     for _ in range(count):
-        timings = {("cell", "decode"): (side(generator, 8, **noise), side(generator, 1, slower=slower, **noise))}
+        timings = {("cell", "decode"): (side(generator, 12, **noise), side(generator, 1, slower=slower, **noise))}
         outcome, _ = gate.settle(timings, lambda _: {"decode": noisy(generator, slower=slower, **noise)})
         ends[outcome["cell", "decode"].kind] += 1
     return ends
