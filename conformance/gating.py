@@ -189,6 +189,7 @@ def update_baselines(
     missing = [name for name in chosen if not of_model[name]]
     if names and missing:
         raise ConformanceError(f"{records} has no records of {', '.join(missing)}; 'zoo run {' '.join(missing)}' makes them.")
+    baselines.read(root / BASELINES, chosen)  # what cannot be read is said before launches are made
     mine = [record for record in found if record.model in chosen]
     notes = [f"accepted as it is: {record.cell}: {record.status}" for record in mine if record.status not in GREEN]
     other = sorted({str(record.host.get("processor")) for record in mine} - {processor()})
