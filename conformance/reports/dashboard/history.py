@@ -93,9 +93,19 @@ def _committed(root: Path, notice: Notice) -> Iterator[Run]:
         if place is None or tar is None:
             continue
         with tempfile.TemporaryDirectory() as scratch:
-            with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
-                archive.extractall(scratch, filter="data")
+            _unpack(tar, Path(scratch))
             yield from _readable(commit[:9], f"{commit[:9]} {subject}", Path(scratch) / place, notice)
+
+
+def _unpack(tar: bytes, target: Path) -> None:
+    """The regular files of an archive that git made. ``extractall`` has no filter in Python 3.10.11, 3.11.3 and earlier."""
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() and ".." not in Path(member.name).parts else None
+            if content is not None:
+                path = target / member.name.lstrip("/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.read())
 
 
 def _git(root: Path, *arguments: str) -> bytes | None:
