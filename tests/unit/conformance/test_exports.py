@@ -230,7 +230,7 @@ def test_junit_holds_any_text_as_far_as_xml_can(make_record, text):
     expected = xml_text(text)
     assert case.get("name") == expected
     assert (case.find("failure").text or "") == expected
-    assert case.find("system-err").text == f"{expected}\n{expected}"
+    assert case.find("system-err").text == xml_text(f"{text}\n{text}")
 
 
 # CSV and Parquet
