@@ -44,8 +44,8 @@ def worktree(root: Path, ref: str) -> Iterator[Path]:
     try:
         _git(Path(top), "worktree", "add", "--detach", os.fspath(tree), commit, told=f"cannot check out {ref}")
         inside = tree / root.resolve().relative_to(Path(top).resolve())
-        if not (inside / "conformance" / "cli.py").is_file():
-            raise ConformanceError(f"--against {ref!r}: there is no zoo in {commit[:12]} (no conformance/cli.py).")
+        if not any((inside / "conformance" / name).exists() for name in ("cli", "cli.py")):
+            raise ConformanceError(f"--against {ref!r}: there is no zoo in {commit[:12]} (no conformance/cli).")
         yield inside
     finally:
         removed = subprocess.run(

@@ -22,7 +22,7 @@ EXPORT = ("export", "--model", "smollm2-135m", "--output_dir", "out")
 def zoo(invoke, monkeypatch):
     """Runs the command; no cell is run for real."""
     monkeypatch.setattr("conformance.worker.run_isolated", lambda *args, **kwargs: pytest.fail("a cell was run"))
-    monkeypatch.setattr(cli.out, "width", 200)
+    monkeypatch.setattr(cli.console.out, "width", 200)
     runs = itertools.count()  # directories of runs are named by second and process, and here one process runs several
     monkeypatch.setattr("conformance.worker.new_run", lambda base: base / "runs" / str(next(runs)))
     monkeypatch.setattr("exporters.pipeline.export", lambda *args, **kwargs: pytest.fail("a model was exported"))
@@ -72,7 +72,7 @@ def test_list_shows_the_configurations_when_asked(zoo):
 
 
 def test_a_narrow_terminal_does_not_cut_the_names_one_would_type(zoo, monkeypatch):
-    monkeypatch.setattr(cli.out, "width", 80)
+    monkeypatch.setattr(cli.console.out, "width", 80)
     words = zoo("list", "--configurations").out.split()
     assert {*registry.models(), *matrix.CORE[matrix.DECODER]} <= set(words)
 

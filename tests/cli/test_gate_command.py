@@ -41,7 +41,7 @@ def zoo(invoke, monkeypatch, outcome, asked):
 
     monkeypatch.setattr("conformance.worker.run_isolated", isolated)
     monkeypatch.setattr("conformance.launches.run_isolated", isolated)
-    monkeypatch.setattr(cli.out, "width", 300)
+    monkeypatch.setattr(cli.console.out, "width", 300)
     runs = itertools.count()
 
     def new_run(base):

@@ -1,0 +1,34 @@
+"""The ``zoo`` command.
+
+Exit codes: 0 all is well; 1 something was found (a cell is not green, a report has drifted, a check failed); 2 the command
+was given something it cannot use.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.text import Text
+
+# Each module adds its commands, in the order that --help shows them.
+from conformance.cli import answering, exporting, models, reporting, running  # noqa: F401
+from conformance.cli.console import app, err
+from conformance.errors import ConformanceError
+from conformance.quiet import quiet
+from conformance.sessions.protocol import SessionError
+from exporters.errors import ExportError
+from zoo.errors import ZooError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: errors are one clear line and a non-zero exit code."""
+    quiet()
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except (ZooError, ExportError, SessionError, ConformanceError, OSError) as error:
+        err.print(Text(f"error: {error}"), style="red")
+        sys.exit(2)
+
+
+__all__ = ["app", "main"]
