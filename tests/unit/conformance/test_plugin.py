@@ -1,11 +1,10 @@
 """Each status of a record becomes the right outcome of the tests that a model's test file inherits."""
 
+import sys
+
 import pytest
+from _pytest.pytester import SysModulesSnapshot
 
-import exporters.pipeline
-import exporters.quantize  # noqa: F401 - a run inside of this process forgets what it imports, and transformers.integrations.moe
-
-# (5.23.0) registers operators, which cannot be done twice
 from conformance import matrix, plugin
 from conformance.record import Check, Failure, GenerationRecord
 from conformance.suite import ModelConformance
@@ -48,6 +47,9 @@ def run(pytester, monkeypatch, make_record):
                 return make_record(model=cell.model.name, configuration=cell.configuration, **fields)
 
         monkeypatch.setattr(plugin, "_runner", lambda config: Runner())
+        # A run inside of this process forgets what was imported on the way. Of transformers (5.23.0) that is too much:
+        # operators cannot be registered twice, and a model whose module is forgotten keeps eager attention whatever it is told.
+        monkeypatch.setattr(SysModulesSnapshot, "restore", lambda self: sys.modules.pop("test_suite", None))
         pytester.makepyfile(test_suite=SUITE + body)
         options = ("-p", "conformance.plugin", "-p", "no:cacheprovider", "-rA", "--strict-markers")
         return pytester.runpytest_inprocess(*options, *arguments)
