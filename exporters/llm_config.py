@@ -429,7 +429,10 @@ _TRANSLATORS: Mapping[str, Callable[[Any], dict[str, Any]]] = MappingProxyType(
         "model.quantize_kv_cache": lambda value: (
             {"quantize_kv_cache": value} | ({"use_custom_kv_cache": True} if value else {})
         ),
-        "model.local_global_attention": lambda value: {"local_global_attention": ",".join(map(str, value))},
+        "model.local_global_attention": lambda value: {
+            "local_global_attention": ",".join(map(str, value)),
+            "use_custom_kv_cache": True,
+        },
         "quantization.qmode": _qmode,
         "quantization.embedding_quantize": _embedding,
         "quantization.pt2e_quantize": _pt2e,

@@ -289,8 +289,9 @@ class LlmConfig(Section):
 
 
 def explain(error: pydantic.ValidationError) -> str:
-    """The first thing that is wrong with a file, with the nearest name that exists."""
-    first = error.errors(include_url=False)[0]
+    """What is wrong with a file first of all, a name before a value, with the nearest that exists."""
+    errors = error.errors(include_url=False)
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     *sections, name = [str(part) for part in first["loc"]] or ["the file"]
     where = ".".join([*sections, name])
     if first["type"] == "literal_error":
