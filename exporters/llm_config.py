@@ -286,8 +286,9 @@ def _override(data: dict[str, Any], text: str) -> None:
         )
     *sections, name = match["key"].split(".")
     for section in sections:
-        inner = data.get(section)
-        data[section] = data = dict(inner) if isinstance(inner, dict) else {}
+        if not isinstance(data.setdefault(section, {}), (dict, type(None))):
+            raise ExportError(f"{text!r}: {section} is {data[section]!r} in the file, and no section.")
+        data[section] = data = dict(data[section] or {})
     data[name] = _parse(match["value"], text) if match["value"] else ""
 
 

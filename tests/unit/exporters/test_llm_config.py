@@ -156,6 +156,10 @@ def test_everything_that_is_refused_is_said_at_once(refused):
     assert all(each in told for each in ("backend.coreml.enabled", "backend.qnn.enabled", "model.use_kv_cache: False"))
 
 
+def test_an_override_inside_of_a_value_is_refused(refused):
+    assert "model is 3 in the file, and no section" in refused("model: 3", "model.use_kv_cache=True")
+
+
 def test_the_misspelt_key_of_the_documentation_is_caught(refused):
     told = refused("model:\n  use_kv_cache: True\n  use_sdpa_withp_kv_cache: True\n")
     assert "model.use_sdpa_withp_kv_cache does not exist. Did you mean 'use_sdpa_with_kv_cache'?" in told
