@@ -130,6 +130,9 @@ def test_a_documented_command_makes_the_methods_that_are_promised(request, docum
 def _check_what_debugging_promised(directory, account, out):
     from executorch.devtools.etrecord import parse_etrecord
 
+    from conformance.answering import program_of
+
+    assert program_of(directory) == directory / "llama3_2.pte"
     assert account["file"]["name"] == "llama3_2.pte"
     record = parse_etrecord(str(directory / "etrecord.bin"))
     assert record.edge_dialect_program is not None
@@ -267,6 +270,24 @@ def test_a_checkpoint_of_another_class_is_refused(invoke, monkeypatch, tmp_path)
     monkeypatch.setattr("conformance.shipping.checkpoint", lambda *args, **kwargs: tmp_path)
     done = invoke("base.model_class=qwen3_0_6b", "base.checkpoint=mine")
     assert (done.code, "do not belong together" in done.err) == (2, True)
+
+
+def test_a_debug_file_that_is_not_there_fails_the_command(invoke, monkeypatch, tmp_path):
+    from exporters.artifact import Artifact
+
+    account = SimpleNamespace(
+        quantization={"skipped": []},
+        stages=[],
+        file=SimpleNamespace(bytes=1, name="model.pte"),
+        configuration_id="",
+        methods=["forward"],
+    )
+    monkeypatch.setattr("exporters.pipeline.export", lambda *args, **kwargs: Artifact(tmp_path, account))
+    monkeypatch.setattr("conformance.shipping.checkpoint", lambda *args, **kwargs: tmp_path)
+    done = invoke("--model", "smollm2-135m", "-o", "out", "--etrecord", "--profile_memory")
+    assert done.code == 2
+    assert "etrecord.bin" in done.err
+    assert "memory_profile_forward.json was not written, though the program was" in done.err
 
 
 def test_help_shows_options_in_groups(invoke):
