@@ -1,11 +1,12 @@
 """Configuration files in the shape of LlmConfig: every field is honoured or refused, and what is printed reads back."""
 
+import contextlib
 import dataclasses
 import enum
 import json
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters import ExportConfig, ExportError
@@ -281,52 +282,56 @@ def test_a_context_shorter_than_a_prompt_is_refused(refused):
     assert "max_context_length 32 is shorter" in refused("", "export.max_context_length=32", "export.max_seq_length=64")
 
 
+TEXT = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=8)
+GROUP_SIZES = st.sampled_from([0, 32, 64])
+VALUES = {
+    **dict.fromkeys(("model", "params", "output_dir", "profile_path"), TEXT),
+    "model_class": st.sampled_from(sorted(HUB_IDS)),
+    "task": st.just("text-generation"),
+    "scale": st.sampled_from(["twin", "hub"]),
+    "revision": TEXT | st.from_regex(r"[0-9]{1,7}|[0-9]e[0-9]|null|yes", fullmatch=True),
+    "output_name": st.sampled_from(["tiny.pte", "1", "null"]),
+    **dict.fromkeys(("check", "stock_lowering", "verbose", "etrecord", "profile_memory", "profile"), st.booleans()),
+    "recipe": st.sampled_from(["xnnpack", "portable"]),
+    "dtype": st.sampled_from(["fp32", "fp16", "bf16"]),
+    **dict.fromkeys(("use_custom_sdpa", "use_custom_kv_cache", "quantize_kv_cache"), st.booleans()),
+    **dict.fromkeys(("use_shared_embedding", "allow_skipped_layers", "dynamic_shapes"), st.booleans()),
+    "use_attention_sink": st.just("4,28"),
+    "local_global_attention": st.sampled_from(["16,0", "8"]),
+    **dict.fromkeys(("qlinear", "qlinear_encoder"), st.sampled_from(sorted(QLINEAR))),
+    **dict.fromkeys(("qembedding", "qembedding_encoder"), st.sampled_from(sorted(QEMBEDDING))),
+    **dict.fromkeys(("qlinear_group_size", "qembedding_group_size"), GROUP_SIZES),
+    **dict.fromkeys(("qlinear_encoder_group_size", "qembedding_encoder_group_size"), GROUP_SIZES),
+    "pt2e_quantize": st.just("xnnpack_dynamic"),
+    "max_seq_len": st.integers(2, 4096),
+    "max_prefill_len": st.just(2),
+    "max_source_len": st.integers(1, 4096),
+    "image_size": st.integers(1, 512),
+    "metadata": st.dictionaries(st.from_regex("get_[a-z]{3}", fullmatch=True), st.integers(0, 9), min_size=1),
+}
+"""Values of every option."""
+
+
 @st.composite
 def requests(draw):
-    """Requests of all kinds, as options."""
-    flag = st.booleans()
-    group_size = st.sampled_from([None, None, 0, 32, 64])
-    text = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=8)
-    asked = {
-        "model": draw(st.none() | text),
-        "model_class": draw(st.sampled_from([None, *HUB_IDS])),
-        "params": draw(st.none() | text),
-        "task": draw(st.sampled_from([None, "text-generation"])),
-        "scale": draw(st.sampled_from(["twin", "hub"])),
-        "revision": draw(st.none() | text | st.from_regex(r"[0-9]{1,7}|[0-9]e[0-9]", fullmatch=True)),
-        "output_dir": draw(text),
-        "output_name": draw(st.sampled_from([None, "tiny.pte", "1", "null"])),
-        "profile_path": draw(st.none() | text),
-        **{name: draw(flag) for name in ("check", "stock_lowering", "verbose", "etrecord", "profile_memory", "profile")},
-        "recipe": draw(st.sampled_from(["xnnpack", "portable"])),
-        "dtype": draw(st.sampled_from(["fp32", "fp16", "bf16"])),
-        **{name: draw(flag) for name in ("use_custom_sdpa", "use_custom_kv_cache", "quantize_kv_cache")},
-        **{name: draw(flag) for name in ("use_shared_embedding", "allow_skipped_layers", "dynamic_shapes")},
-        "use_attention_sink": draw(st.sampled_from([None, None, "4,28"])),
-        **{name: draw(st.sampled_from([None, *QLINEAR])) for name in ("qlinear", "qlinear_encoder")},
-        **{name: draw(st.sampled_from([None, *QEMBEDDING])) for name in ("qembedding", "qembedding_encoder")},
-        **{f"{name}_group_size": draw(group_size) for name in ("qlinear", "qembedding", "qlinear_encoder")},
-        "max_seq_len": draw(st.none() | st.integers(2, 4096)),
-        "max_source_len": draw(st.none() | st.integers(1, 4096)),
-        "image_size": draw(st.none() | st.integers(1, 512)),
-    }
-    further = {
-        "metadata": draw(
-            st.none() | st.dictionaries(st.from_regex("get_[a-z]{3}", fullmatch=True), st.integers(0, 9), min_size=1)
-        ),
-        "local_global_attention": draw(st.sampled_from([None, None, "16,0", "8"])),
-        "pt2e_quantize": draw(st.sampled_from([None, None, "xnnpack_dynamic"])),
-        "max_prefill_len": draw(st.sampled_from([None, None, 2])),
-    }
-    return asked | {name: value for name, value in further.items() if name in KNOWN}
+    """Requests of all kinds: options are added in some order, as long as they go together."""
+    asked = {}
+    for name in draw(st.lists(st.sampled_from(sorted(VALUES)), unique=True)):
+        further = {**asked, name: draw(VALUES[name])}
+        with contextlib.suppress(ExportError):
+            Request.from_options(further)
+            asked = further
+    return asked
+
+
+def test_every_option_is_tried():
+    options = {field.name for each in (Request, ExportConfig) for field in dataclasses.fields(each)} - {"config"}
+    assert options <= set(VALUES) <= options | PENDING
 
 
 @given(requests())
 def test_what_is_printed_reads_back_as_the_same_request(tmp_path_factory, asked):
-    try:
-        request = Request.from_options(asked)
-    except ExportError:
-        assume(False)
+    request = Request.from_options(asked)
     path = tmp_path_factory.mktemp("printed") / "config.yaml"
     path.write_text(request.to_yaml(), encoding="utf-8")
     assert Request.from_options(read(path)) == request
