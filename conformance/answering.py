@@ -11,6 +11,7 @@ from typing import Any
 
 from conformance.errors import ConformanceError
 from conformance.sessions.protocol import SessionError
+from exporters.artifact import ACCOUNT, PROGRAM, Artifact
 
 
 @dataclass(frozen=True)
@@ -317,7 +318,9 @@ def program_of(where: Path) -> Path:
     Raises:
         SessionError: there is none.
     """
-    program = where / "model.pte" if where.is_dir() else where
+    program = where
+    if where.is_dir():
+        program = Artifact.load(where).program if (where / ACCOUNT).is_file() else where / PROGRAM
     if not program.is_file():
         raise SessionError(f"{program} does not exist. 'zoo export' makes a .pte.")
     return program

@@ -31,11 +31,13 @@ from exporters.artifact import (
     sha256,
 )
 from exporters.config import ExportConfig
+from exporters.debugging import DebugFiles
 from exporters.errors import ExportError, unknown_option
 from exporters.lowering import lowering
 from exporters.wrappers import Wrapper
 
 STACK = ("torch", "transformers", "executorch", "torchao")
+NO_DEBUG_FILES = DebugFiles()
 
 
 OnStage = Callable[[str, StageTime | None], None]
@@ -163,6 +165,8 @@ def export(
     output: str | os.PathLike[str],
     *,
     task: str = "text-generation",
+    name: str = PROGRAM,
+    debug: DebugFiles = NO_DEBUG_FILES,
     stock_lowering: bool = False,
     on_stage: OnStage | None = None,
 ) -> Artifact:
@@ -173,6 +177,8 @@ def export(
         config: What is asked for.
         output: A directory; it is made if needed. Files of the same names are replaced.
         task: A key of ``exporters.wrappers.TASKS``.
+        name: What the ``.pte`` is called.
+        debug: Further files to write into ``output``.
         stock_lowering: Lower as upstream does, without ``exporters.lowering``: the same bytes, later.
         on_stage: Told of each stage as it begins and ends.
 
@@ -200,12 +206,12 @@ def export(
             traced = trace(model, task, config)
         shared_embedding = _shares_embedding(traced)
         with clock.stage("lower"):
-            edge = lower(traced, config)
+            edge = lower(traced, config, etrecord=debug.etrecord)
             delegation = _delegation(edge, list(traced.programs))
             linear_weights = _linear_weights(edge, list(traced.programs))
         with clock.stage("emit"):
             emitted = emit(edge, config)
-            program = target / PROGRAM
+            program = target / name
             partial = program.with_suffix(".partial")
             with partial.open("wb") as file:
                 emitted.write_to_file(file)
@@ -239,6 +245,7 @@ def export(
     scratch = target / f"{ACCOUNT}.partial"
     scratch.write_text(account.model_dump_json(indent=1), encoding="utf-8")
     scratch.replace(target / ACCOUNT)
+    debug.write(emitted, account.methods, target)
     return Artifact(target, account)
 
 
@@ -297,10 +304,11 @@ def trace_wrapper(wrapper: Wrapper) -> Traced:
     )
 
 
-def lower(traced: Traced, config: ExportConfig) -> Any:
+def lower(traced: Traced, config: ExportConfig, *, etrecord: bool = False) -> Any:
     """Run the recipe's passes and partitioners.
 
-    A traced model can be lowered once: upstream's lowering changes its programs.
+    A traced model can be lowered once: upstream's lowering changes its programs. With ``etrecord`` a copy of them is kept, for
+    ``get_etrecord`` of what is emitted.
 
     Returns:
         An ``executorch.exir.EdgeProgramManager``.
@@ -319,6 +327,7 @@ def lower(traced: Traced, config: ExportConfig) -> Any:
             constant_methods=traced.constant_methods,
             # llama::* are not core ATen operators, and XNNPACK takes no dim-order operators (executorch 1.4.1).
             compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+            generate_etrecord=etrecord,
         )
 
 

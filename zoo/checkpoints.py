@@ -102,7 +102,7 @@ def download(hub_id: str, revision: str | None = None) -> Path:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
         at = f" at revision {revision!r}" if revision else ""
         raise ZooError(f"the hub has no model {hub_id!r}{at}. Check the id, or use --scale twin.") from error
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
+    except (*errors.HfHubHTTPError.__bases__, errors.LocalEntryNotFoundError, OSError) as error:  # the HTTP client's own, too
         reason = " ".join(str(error).split()).rstrip(".")
         raise ZooError(f"cannot download {hub_id!r}: {reason}. Offline, use a local checkpoint directory or a twin.") from error
     return check_directory(Path(directory))
