@@ -61,7 +61,7 @@ def account(found: Inspection) -> str:
     if found.account is None:
         return "no export.json beside it"
     if not found.account.matches:
-        return f"not the file of the export.json beside it: {plain(found.account.message)}"
+        return f"export.json beside it does not vouch for it: {plain(found.account.message)}"
     return plain(f"as in export.json: {found.account.model_type}, {found.account.task}, {found.account.configuration_id}")
 
 
