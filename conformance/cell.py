@@ -14,7 +14,7 @@ from conformance.record import Failure, Record
 from conformance.sessions.protocol import SessionError
 from conformance.trail import CellRequest, Trail, blank_record
 from exporters.errors import ExportError, NotApplicableError
-from zoo import cache, registry
+from zoo import cache
 from zoo.errors import ZooError
 from zoo.model import Model
 
@@ -30,7 +30,7 @@ def run_cell(request: CellRequest) -> Record:
 
 def attempt(request: CellRequest, work: tasks.Runner) -> Record:
     """The record of what ``work`` does with a cell; whatever it raises ends the cell and is written down with its stage."""
-    model = registry.get(request.model)
+    model = request.known
     trail = Trail(Path(request.directory))
     record = blank_record(model, request, status="pass")
     try:
@@ -76,6 +76,7 @@ def placeless(text: str) -> str:
         os.fspath(cache.root()): "$ZOO_CACHE",
         os.fspath(Path(torch.__file__).parents[1]): "site-packages",
         os.fspath(Path(__file__).parents[1]) + os.sep: "",
+        f"{Path.cwd()}{os.sep}": "",
         os.path.expanduser("~") + os.sep: "~/",  # noqa: PTH111 - a text, not a path
     }
     for place, name in places.items():

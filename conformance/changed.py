@@ -62,4 +62,4 @@ def since(base: str, root: Path) -> Changed:
     if done.returncode:
         reason = next(iter(done.stderr.strip().splitlines()), "git failed")
         raise ConformanceError(f"--base {base}: {reason}. In CI, check out the whole history (fetch-depth: 0).")
-    return depending(filter(None, done.stdout.split("\0")), (model.family for model in registry.models().values()))
+    return depending(filter(None, done.stdout.split("\0")), (model.family for model in registry.home().values()))

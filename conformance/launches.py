@@ -12,6 +12,7 @@ from conformance.record import Record
 from conformance.statistics import Launch
 from conformance.trail import LaunchRequest
 from conformance.worker import Limits, run_isolated
+from zoo import registry
 
 TARGET = "conformance.remeasure:time_cell"
 BLOCKS = 16
@@ -60,6 +61,7 @@ class Launcher:
             configuration,
             os.fspath(self.directory / "launches" / cell),
             blocks=BLOCKS,
+            row=registry.models().get(model),
             programs=tuple(zip(("before", "after"), map(os.fspath, pair), strict=True)) if pair else (),
             **self.options,
         )

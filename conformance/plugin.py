@@ -17,6 +17,7 @@ from conformance.sharding import Shard, durations, partition
 from conformance.suite import ModelConformance, check_known_failures, generations
 from conformance.worker import Limits, Runner, new_run
 from exporters.lowering import notice
+from zoo import registry
 from zoo.checkpoints import check_scale
 from zoo.errors import ZooError
 
@@ -128,8 +129,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if suite is None or not issubclass(suite, ModelConformance) or "configuration" not in metafunc.fixturenames:
         return
     try:
+        registry.check_declared(suite.model)
         check_known_failures(suite.model, suite.known_failures)
-    except ConformanceError as error:
+    except (ConformanceError, ZooError) as error:
         pytest.fail(str(error), pytrace=False)
     wanted = [mark.args for mark in metafunc.definition.iter_markers("configurations")]
     tier = metafunc.config.getoption("--tier")

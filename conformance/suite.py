@@ -14,6 +14,7 @@ from conformance.errors import ConformanceError
 from conformance.expectations import KnownFailure
 from conformance.matrix import configurations
 from conformance.record import GenerationRecord, Record
+from zoo import registry
 from zoo.model import Model
 
 GENERATION = (
@@ -152,8 +153,9 @@ def generations(record: Record) -> list[GenerationRecord]:
 
 
 def discover(model: Model, tests: Path) -> tuple[KnownFailure, ...]:
-    """The known failures that the model's test file under ``tests`` (a directory) lists; none without such a file."""
-    path = tests / "models" / f"test_{model.family}.py"
+    """The known failures that the model's test file lists, the one that declares it or the one under ``tests`` (a directory);
+    none without such a file."""
+    path = registry.file_of(model.name) or tests / "models" / f"test_{model.family}.py"
     if not path.is_file():
         return ()
     name = f"_zoo_expectations_{model.family}"

@@ -17,6 +17,7 @@ from typing import Any
 
 from conformance.record import Record, StageRecord
 from exporters.artifact import StageTime
+from zoo import registry
 from zoo.cache import stack_versions
 from zoo.model import Model
 
@@ -37,6 +38,17 @@ class CellRequest:
     """Cache length at other scales than ``twin``; 128 when it is not given."""
     stock_lowering: bool = False
     """Lower without ``exporters.lowering``."""
+    row: Model | None = None
+    """The model itself; where it is not given, the registry knows the name."""
+
+    @property
+    def known(self) -> Model:
+        """The model.
+
+        Raises:
+            ZooError: the registry does not know it.
+        """
+        return self.row or registry.get(self.model)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ from conformance.matrix import Cell
 from conformance.record import Failure, Record
 from conformance.sessions.stderr import error_lines
 from conformance.trail import CellRequest, Trail, blank_record
-from zoo import registry
 
 RUN_CELL = "conformance.cell:run_cell"
 POLL_SECONDS = 0.05
@@ -161,7 +160,7 @@ def _obituary(request: CellRequest, directory: Path, exit_code: int | None, ende
         message = f"the process exited with code {exit_code} and left no record"
     told = f"; {stderr[-1]}" if stderr and status == "crash" else ""
     return blank_record(
-        registry.get(request.model),
+        request.known,
         request,
         status=status,
         reason=f"{kind} at stage {trail.current}: {message}{told}",
@@ -201,7 +200,7 @@ class Runner:
         with filelock.FileLock(place / "lock"):
             if verdict.is_file():
                 return Record.model_validate_json(verdict.read_text(encoding="utf-8"))
-            request = CellRequest(cell.model.name, cell.configuration, os.fspath(place), **self.options)
+            request = CellRequest(cell.model.name, cell.configuration, os.fspath(place), row=cell.model, **self.options)
             if self._stopped.is_set():
                 raise InterruptedRunError(cell.name)
             if cell.inapplicable is not None:

@@ -48,12 +48,18 @@ class Delegation(_Schema):
     undelegated: dict[str, int]
 
     @property
-    def share(self) -> float:
-        """Delegated operators as a share of all operators, from 0 to 1; what only moves tuples and sizes does not count."""
+    def counted(self) -> tuple[int, int]:
+        """Operators in delegates, and outside; what only moves tuples and sizes does not count."""
         inside, outside = (
             sum(count for name, count in found.items() if name.startswith(("aten_", "torchao_", "llama_", "quantized_")))
             for found in (self.delegated, self.undelegated)
         )
+        return inside, outside
+
+    @property
+    def share(self) -> float:
+        """Delegated operators as a share of all that count, from 0 to 1."""
+        inside, outside = self.counted
         total = inside + outside
         return inside / total if total else 0.0
 

@@ -16,9 +16,9 @@ def resolve(model: Model, scale: str = "twin") -> Path:
 
     Args:
         model: The registry row.
-        scale: ``twin`` (a tiny trained checkpoint), ``full`` (published dimensions, seeded random weights: for latency,
-            size and memory, never for quality), ``hub`` (the published weights), or the path of a local checkpoint
-            directory.
+        scale: ``twin`` (a tiny trained checkpoint, or the directory that the row names in its place), ``full`` (published
+            dimensions, seeded random weights: for latency, size and memory, never for quality), ``hub`` (the published
+            weights), or the path of a local checkpoint directory.
 
     Raises:
         ZooError: the scale is none of these, the twin could not be trained, or the checkpoint cannot be had.
@@ -67,6 +67,11 @@ def check_directory(directory: Path) -> Path:
 def _twin(model: Model) -> Path:
     from zoo import twins
 
+    if model.checkpoint is not None:
+        return check_directory(Path(model.checkpoint))
+    if not model.has_twin:
+        published = f" use --scale hub ({model.hub_id})." if model.hub_id else " give it a checkpoint=..., a twin or a hub_id."
+        raise ZooError(f"model {model.name!r} has neither a twin nor a checkpoint of its own;{published}")
     store = DirectoryStore("twins")
     key = store.key({"twin": twins.spec(model), "source": source_sha256([Path(twins.__file__).parent])})
     return store.get_or_make(key, lambda directory: twins.build(model, directory))[0]

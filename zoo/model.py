@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -97,6 +98,19 @@ class Twin:
         object.__setattr__(self, "add_bos", add_bos)
         object.__setattr__(self, "config", MappingProxyType(dict(config)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        named = {name: getattr(self, name) for name in ("seed", "max_seq_len", "image_size", "add_bos")}
+        return _twin, (self.model_type, {**named, **self.config})
+
+
+def _twin(model_type: str, values: dict[str, Any]) -> Twin:
+    """A twin from what it was pickled to: its child process gets the row itself."""
+    return Twin(model_type, **values)
+
+
+NO_TWIN = Twin("")
+"""Of a model that only has a checkpoint of its own, or a published one."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -105,17 +119,19 @@ class Model:
     name: str
     """Unique, lower case, as one would type it: ``gemma3-270m``."""
     family: str
-    """The module under ``zoo/models`` that holds the row."""
+    """The module under ``zoo/models`` that holds the row; of a model declared elsewhere any name."""
     task: str
     """A key of ``TASKS``."""
     wrapper: str
     """The exportable module class that turns the model into exported programs."""
     methods: tuple[str, ...]
     """The entry points its ``.pte`` must have."""
-    twin: Twin
-    """How to build its twin."""
     prompts: tuple[str | Prompt, ...]
     """Reference prompts; at least two, so that a state that leaks from one request into the next is seen."""
+    twin: Twin = NO_TWIN
+    """How to build its twin."""
+    checkpoint: str | Path | None = None
+    """A checkpoint directory that takes the twin's place: what the scale ``twin`` then means."""
     traits: tuple[str, ...] = ()
     """Keys of ``TRAITS``; a test holds them against what the exporter finds."""
     hub_id: str | None = None
@@ -127,6 +143,11 @@ class Model:
     processor: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Overrides of the class of the image processor or the feature extractor that give the published preprocessing. A twin's
     takes them with its own size."""
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether a twin can be built."""
+        return bool(self.twin.model_type)
 
     @property
     def reference_prompts(self) -> tuple[Prompt, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from conformance import matrix
 from conformance.cli.console import app, columns, count, out
 from conformance.cli.options import Names, Root, Tier
 from zoo import registry
+from zoo.model import Model
 
 
 @app.command("list")
@@ -37,24 +39,36 @@ def show(name: Annotated[str, typer.Argument(help="A model's name.")]) -> None:
     """Show all that the registry knows of one model."""
     row = registry.get(name)
     table = Table(box=None, show_header=False, pad_edge=False)
-    size = {"max_seq_len": row.twin.max_seq_len} if row.twin.image_size is None else {"image_size": row.twin.image_size}
-    twin = {"model_type": row.twin.model_type, **size, **row.twin.config}
     source = "none" if row.hub_id is None else f"{row.hub_id} ({row.revision or 'unpinned'})"
     for label, value in (
         ("model", row.name),
-        ("family", f"{row.family} (zoo/models/{row.family}.py)"),
+        ("family", f"{row.family} ({_file(row)})"),
         ("task", row.task),
         ("wrapper", row.wrapper),
         ("methods", ", ".join(row.methods)),
         ("published checkpoint", source),
         ("prompts", "\n".join(prompt.text for prompt in row.reference_prompts)),
-        ("twin", _pairs(twin)),
+        ("twin", _twin(row)),
         ("full", _pairs(dict(row.full)) or "not stated"),
         ("configurations", "\n".join(matrix.configurations(row))),
         ("run it", f"zoo run {row.name}   or   pytest -k {row.family}"),
     ):
         table.add_row(f"{label}:", Text(value))
     out.print(table)
+
+
+def _file(row: Model) -> str:
+    """The file that a row is in."""
+    file = registry.file_of(row.name)
+    return f"zoo/models/{row.family}.py" if file is None else os.path.relpath(file)
+
+
+def _twin(row: Model) -> str:
+    """How a model's twin is made, or what takes its place."""
+    if not row.has_twin:
+        return f"none; in its place {row.checkpoint}" if row.checkpoint is not None else "none"
+    size = {"max_seq_len": row.twin.max_seq_len} if row.twin.image_size is None else {"image_size": row.twin.image_size}
+    return _pairs({"model_type": row.twin.model_type, **size, **row.twin.config})
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from conformance.record import Record
+from zoo import registry
 
 SYMBOLS: Mapping[str, str] = {
     "pass": "✅",
@@ -87,6 +88,11 @@ def status(record: Record) -> str:
 def anchor(record: Record) -> str:
     """Where a cell stands on its family's page."""
     return re.sub(r"[^a-z0-9.-]", "-", f"{record.model}-{record.configuration}".lower())
+
+
+def documented(text: str) -> str:
+    """A sentence that leads to the zoo's documentation; nothing in another project, which does not have it."""
+    return "" if registry.home().keys() < registry.models().keys() else text
 
 
 def link(target: str | None, *, root: str = "") -> str | None:

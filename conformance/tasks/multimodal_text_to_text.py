@@ -56,7 +56,7 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
     conditions = [
         _prepared(processor, [draw(model, name, size) for name in prompt.shown]) for prompt in model.reference_prompts
     ]
-    known = placeholder(model.twin.model_type)
+    known = placeholder(model.twin.model_type or eager.config.model_type)
     counts = [[count_embeddings(eager, row) for row in rows(condition)] for condition in conditions]
     prompts = tuple(
         tuple(tokenizer(question(tokenizer, known.expand(prompt.text, count)))["input_ids"])

@@ -37,7 +37,7 @@ def loaded(model: Model, checkpoint: Path) -> Any:
     """
     eager = load_model(checkpoint, task=model.task)
     found = eager.config.model_type
-    if found != model.twin.model_type:
+    if model.has_twin and found != model.twin.model_type:
         raise ZooError(f"the checkpoint {checkpoint} is a {found}, and {model.name} is a {model.twin.model_type}.")
     return eager
 

@@ -1,5 +1,6 @@
 """Whatever a cell's child does, its record says what and where, and the other cells' results stand."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -43,6 +44,13 @@ def test_a_death_becomes_a_record_with_its_stage(tmp_path, target, limits, statu
     assert kind in record.reason
     assert [done.name for done in record.stages] == (["resolve"] if target != "runs_out" else [])
     assert record.versions["torch"]
+
+
+def test_a_model_that_no_registry_knows_reaches_the_child(tmp_path):
+    row = dataclasses.replace(GEMMA3_270M, name="declared-elsewhere", family="elsewhere")
+    request = CellRequest(row.name, CELL, os.fspath(tmp_path / "cell"), row=row)
+    record = run_isolated(request, target="tests.faults.cells:knows_its_model")
+    assert (record.model, record.family, record.status) == ("declared-elsewhere", "elsewhere", "pass")
 
 
 def test_what_the_runtime_printed_is_in_the_record(tmp_path):
