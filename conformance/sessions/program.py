@@ -98,9 +98,8 @@ class Program:
         self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
     ) -> None:
         self.path = Path(path)
-        if expected is None and (self.path.parent / ACCOUNT).is_file():
-            account = _account(self.path.parent)
-            expected = account.file if account.file.name == self.path.name else None
+        if expected is None and (account := account_beside(self.path)) is not None:
+            expected = account.file
         if verify:
             check_file(self.path, expected)
         self._stderr = CapturedStderr()
@@ -172,8 +171,38 @@ class Program:
             raise SessionError(f"{self.path}: {action} failed: {error}. {reason}".rstrip(". ") + ".") from error
 
 
-def _account(directory: Path) -> Account:
+def methods_of(path: Path) -> frozenset[str]:
+    """The names of all methods of a program, constant ones included.
+
+    Raises:
+        SessionError: the program is missing or damaged.
+    """
+    return opened(path).methods
+
+
+def opened(path: Path) -> Program:
+    """A program of which no method is loaded yet.
+
+    Raises:
+        SessionError: the program is missing or damaged.
+    """
+
+    class Opened(Program):
+        entry_points = ()
+
+    return Opened(path)
+
+
+def account_beside(path: Path) -> Account | None:
+    """The account of how a program was made, from the ``export.json`` beside it; ``None`` if there is none, or another file's.
+
+    Raises:
+        SessionError: it cannot be read.
+    """
+    if not (path.parent / ACCOUNT).is_file():
+        return None
     try:
-        return Artifact.load(directory).account
+        account = Artifact.load(path.parent).account
     except ExportError as error:
         raise SessionError(str(error)) from error
+    return account if account.file.name == path.name else None
