@@ -24,8 +24,8 @@ TASK = "text-generation"
 
 @dataclass
 class Conversation:
-    """Prompts and answers in turn, as the tokenizer's chat template puts them. Without a template nothing is kept, and each prompt
-    is continued by itself."""
+    """Prompts and answers in turn, as the tokenizer's chat template puts them. Without a template nothing is kept, and each
+    prompt is continued by itself."""
 
     model: TextGeneration
 
