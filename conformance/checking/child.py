@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -93,6 +94,8 @@ class Case:
     """The prompt and what follows."""
     about: Mapping[str, Tensor] | None = None
     """What it is about, of sessions that are conditioned."""
+    learned: bool = False
+    """Whether the checkpoint was trained to continue it so."""
 
     def begin(self, session: Any) -> None:
         """Let a session begin it."""
@@ -152,6 +155,8 @@ def _run(request: CheckRequest, verdict: Verdict, trail: Trail) -> None:
 def _guess(checkpoint: Path, layout: Layout) -> str | None:
     """The task of a checkpoint, where its name leaves it open by the program's inputs."""
     named = task_of_checkpoint(checkpoint)
+    if named == "text-generation" and _answers_states(checkpoint, layout):
+        return "feature-extraction"
     if named is not None:
         return named
     if layout.kind == "multimodal":
@@ -159,6 +164,17 @@ def _guess(checkpoint: Path, layout: Layout) -> str | None:
     if layout.kind == "encoder-decoder":
         return "text2text-generation" if TOKENS in layout.methods["encoder"].roles else "automatic-speech-recognition"
     return {"decoder": "text-generation", "text": "feature-extraction"}.get(str(layout.kind))
+
+
+def _answers_states(checkpoint: Path, layout: Layout) -> bool:
+    """Whether a program's answers are as wide as the checkpoint's states, and not as its vocabulary."""
+    from transformers import AutoConfig
+
+    if "forward" not in layout.methods:
+        return False
+    text = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True).get_text_config()
+    width = layout.methods["forward"].outputs[0].sizes[-1]
+    return bool(width == text.hidden_size != text.vocab_size)
 
 
 def _subject(request: CheckRequest, layout: Layout, account: Account | None, task: str) -> Subject:
@@ -242,9 +258,10 @@ def _texts(subject: Subject, eager: Any) -> list[Case]:
         samples = [
             (sample["tokens"][:limit], sample["prompt_length"])
             for sample in json.loads(reference.read_text(encoding="utf-8"))["samples"]
+            if "prompt_length" in sample
         ]
-        if all(length < len(tokens) for tokens, length in samples):
-            return [Case(tuple(tokens[:length]), tuple(tokens)) for tokens, length in samples]
+        if samples and all(length < len(tokens) for tokens, length in samples):
+            return [Case(tuple(tokens[:length]), tuple(tokens), learned=True) for tokens, length in samples]
     if subject.task == "feature-extraction":
         vocabulary = subject.model.config.get_text_config().vocab_size
         rows = [tuple((step * index + 1) % vocabulary for index in range(min(NEW_TOKENS, limit))) for step in (7, 11)]
@@ -291,18 +308,17 @@ def _compare_writing(
         verdict.leave("tokens", "a model without an output layer says nothing")
     else:
         _attempt(verdict, trail, "tokens", functools.partial(_tokens, subject, session, eager, cases))
-    if together is not None:
-        verdict.leave(
-            "cache_state", "the placeholders of an image or sound are fed in one call; 'zoo run' feeds them in every way"
-        )
-    elif not getattr(session, "cached", True):
+    if not getattr(session, "cached", True):
         verdict.leave("cache_state", "the program keeps no cache: it reads the whole sequence in every call")
     else:
         _attempt(
-            verdict, trail, "cache_state", functools.partial(_cache_state, subject, session, eager, cases, one_token=one_token)
+            verdict,
+            trail,
+            "cache_state",
+            functools.partial(_cache_state, subject, session, eager, cases, one_token=one_token, together=together),
         )
         if eager.max_seq_len > FED:
-            _attempt(verdict, trail, "max length", functools.partial(_full, subject, session, eager, cases))
+            _attempt(verdict, trail, "max length", functools.partial(_full, subject, session, eager, cases, together))
     if subject.account is not None and subject.config.reduces and expected:
         _quality(subject, verdict, trail, cases, session, trained=trained)
 
@@ -365,17 +381,19 @@ def _tokens(subject: Subject, session: Any, eager: Any, cases: Sequence[Case]) -
     return check
 
 
-def _cache_state(subject: Subject, session: Any, eager: Any, cases: Sequence[Case], *, one_token: bool) -> Check:
+def _cache_state(
+    subject: Subject, session: Any, eager: Any, cases: Sequence[Case], *, one_token: bool, together: int | None
+) -> Check:
     short = [Capped(each, min(FED, eager.max_seq_len)) for each in (session, eager)]
     program, baseline = short
     sequences = [case.tokens for case in cases]
     first, second = cases[longest(sequences)], cases[another(sequences)]
-    whole = torch.tensor([fill(sequences, program.max_seq_len)])
+    whole = torch.tensor([fill(sequences, program.max_seq_len, _filler(sequences, together))])
     other = torch.tensor([second.tokens[: program.max_seq_len]])
 
     def known(case: Case, tokens: Tensor) -> Known:
         case.begin(baseline)
-        return Known(tokens, baseline.forward(tokens, 0).clone(), case.begin)
+        return Known(tokens, baseline.forward(tokens, 0).clone(), case.begin, _runs(tokens[0].tolist(), together))
 
     window = subject.config.attention_sink[1] if subject.config.attention_sink else _window(subject.model)
     return check_cache_state(
@@ -383,13 +401,24 @@ def _cache_state(subject: Subject, session: Any, eager: Any, cases: Sequence[Cas
     )
 
 
-def _full(subject: Subject, session: Any, eager: Any, cases: Sequence[Case]) -> Check | str:
+def _filler(sequences: Sequence[Sequence[int]], together: int | None) -> list[int]:
+    """What goes on after the longest sequence: nothing that stands for an image or sound; empty takes the other sequences."""
+    return [] if together is None else [token for token in sequences[longest(sequences)] if token != together]
+
+
+def _runs(tokens: Sequence[int], together: int | None) -> list[range]:
+    """Where tokens that one call has to bring together lie."""
+    ends = list(itertools.accumulate(len(list(run)) for _, run in itertools.groupby(tokens)))
+    return [range(begin, end) for begin, end in itertools.pairwise([0, *ends]) if tokens[begin] == together]
+
+
+def _full(subject: Subject, session: Any, eager: Any, cases: Sequence[Case], together: int | None) -> Check | str:
     """A longer cache, filled to its end."""
     length = eager.max_seq_len
     if length > FILLED:
         return f"the cache has {length} positions, and {FILLED} are filled at most"
     sequences = [case.tokens for case in cases]
-    tokens = torch.tensor([fill(sequences, length)])
+    tokens = torch.tensor([fill(sequences, length, _filler(sequences, together))])
     rows = []
     for each in (eager, session):
         cases[longest(sequences)].begin(each)
@@ -434,8 +463,7 @@ def _quality(subject: Subject, verdict: Verdict, trail: Trail, cases: Sequence[C
     expected = torch.cat([_teacher(eager, case) for case in cases])
     found = torch.cat([_teacher(session, case) for case in cases])
     comparison = compare_logits(expected, found)
-    reference = (subject.checkpoint / "reference.json").is_file()
-    judged = trained and reference and subject.config.attention_sink is None
+    judged = trained and all(case.learned for case in cases) and subject.config.attention_sink is None
     good = judge_quality(comparison, 1.0, judged=judged)
     limit = "at least 0.9" if judged else "told, not judged"
     message = f"against fp32: top-1 {comparison.top1:.4f} ({limit}), SQNR {comparison.sqnr_db:.1f} dB"
@@ -457,7 +485,6 @@ def _seq2seq(subject: Subject, verdict: Verdict, trail: Trail) -> None:
     else:
         encoder, decoder = layout.methods["encoder"], layout.methods["text_decoder"]
         source = encoder.inputs[0]
-        states = encoder.outputs[0].sizes[1]
         axis = -1 if TOKENS in encoder.roles or len(source.sizes) == 2 else 2
         told = {
             "get_max_seq_len": _positions(subject, verdict),
@@ -472,7 +499,6 @@ def _seq2seq(subject: Subject, verdict: Verdict, trail: Trail) -> None:
         if TOKENS not in encoder.roles:
             told["get_sampling_rate"] = 16_000
         session = foreign_seq2seq(layout, told)(subject.path, **subject.options)
-        verdict.leave("states", f"the encoder makes at most {states} states; compared through the decoder only")
     if session.listens:
         sources = [_sound(subject, session, name) for name in ("rising chirp", "high tone")]
     else:
@@ -482,9 +508,26 @@ def _seq2seq(subject: Subject, verdict: Verdict, trail: Trail) -> None:
     prompt = tuple(decoder_prompt(model))
     if len(session.prompt) == 1:
         prompt = prompt[:1] if subject.account is None and len(prompt) > session.max_seq_len // 2 else prompt
-    cases = [_said(eager, prompt, source) for source in sources]
+    cases = _learned(subject, session) or [_said(eager, prompt, source) for source in sources]
     one_token = not bool(session.constant("enable_dynamic_shape"))
     _compare_writing(subject, verdict, trail, session, eager, cases, one_token=one_token)
+
+
+def _learned(subject: Subject, session: Any) -> list[Case]:
+    """The sources of texts that a twin was trained on, and what it writes about them."""
+    from conformance.tasks.text2text_generation import text_source
+
+    reference = subject.checkpoint / "reference.json"
+    if session.listens or not reference.is_file():
+        return []
+    samples = json.loads(reference.read_text(encoding="utf-8"))["samples"]
+    if not session.constant("enable_dynamic_source") and subject.account is None:
+        return []  # padding is masked, or it changes what is written
+    return [
+        Case(tuple(each["tokens"][: each["prompt_length"]]), tuple(each["tokens"]), text_source(each["source"]), learned=True)
+        for each in samples
+        if len(each["source"]) <= session.max_source_len and len(each["tokens"]) <= session.max_seq_len
+    ]
 
 
 def _ids(model: Any, most: int, step: int, *, whole: bool = False) -> dict[str, Tensor]:
@@ -603,7 +646,7 @@ def _one_pass(
             # The order of a detector's queries means nothing.
             found.append(align(wanted, given) if subject.task == "object-detection" else given)
             expected.append(wanted)
-        if float((expected[0] - expected[1]).abs().max()) == 0:
+        if expected[0].shape == expected[1].shape and float((expected[0] - expected[1]).abs().max()) == 0:
             return Check(status="inconclusive", message="proves nothing: eager PyTorch's answer does not depend on its input")
         # Best answers mean nothing where the inputs are noise.
         return _judged_logits(subject, torch.cat(expected), torch.cat(found), trained=False)

@@ -64,7 +64,7 @@ def _at_most(limit: int) -> Rule:
 def _of_the_model(model: Any) -> Mapping[str, Rule]:
     """What the configuration decides."""
     configuration, generation = model.config, getattr(model, "generation_config", None)
-    text = configuration.get_text_config(decoder=True)
+    text = configuration.get_text_config()
     rules: dict[str, Rule] = {}
     for name, options in {
         "get_vocab_size": ("vocab_size",),
