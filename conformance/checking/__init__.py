@@ -12,6 +12,8 @@ from conformance.checking.verdict import Row, Verdict
 from conformance.errors import ConformanceError
 from conformance.worker import Death, Limits, run_child
 
+RUN = "conformance.checking.child:run"
+"""What the child calls."""
 FAMILIES = {
     "ForCausalLM": "text-generation",
     "LMHeadModel": "text-generation",
@@ -79,7 +81,7 @@ def check(
             max_seq_len=max_seq_len,
             threads=threads,
         )
-        ended = run_child("conformance.checking.child:run", request, limits=limits or Limits())
+        ended = run_child(RUN, request, limits=limits or Limits())
     if isinstance(ended, str):
         return Verdict.model_validate_json(ended)
     return _dead(request.program, request.model, ended)

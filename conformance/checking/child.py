@@ -155,7 +155,7 @@ def _run(request: CheckRequest, verdict: Verdict, trail: Trail) -> None:
 def _guess(checkpoint: Path, layout: Layout) -> str | None:
     """The task of a checkpoint, where its name leaves it open by the program's inputs."""
     named = task_of_checkpoint(checkpoint)
-    if named == "text-generation" and _answers_states(checkpoint, layout):
+    if named in (None, "text-generation") and _answers_states(checkpoint, layout):
         return "feature-extraction"
     if named is not None:
         return named

@@ -16,8 +16,8 @@ from exporters.wrappers.multimodal import MultiModalTextToTextExportableModule
 __all__ = ["ImageTextToTextExportableModule", "load_image_text_to_text_model"]
 TASK = "image-text-to-text"
 INSTEAD = {
-    "ImageEncoderExportableModule": "load_image_text_to_text_model(...).methods()['vision_encoder'].module is the image encoder",
-    "TorchExportableModuleForImageTextLM": "load_image_text_to_text_model(...).methods()['text_decoder'].module is the decoder",
+    "ImageEncoderExportableModule": "load_image_text_to_text_model(...).methods()['vision_encoder'].module is it",
+    "TorchExportableModuleForImageTextLM": "load_image_text_to_text_model(...).methods()['text_decoder'].module is it",
     "TorchExportableModuleWithHybridCache": "exporters.wrappers.causal_lm.CausalLMExportableModule has sliding and full caches",
 }
 """Classes of ``executorch.extension.llm.optimum`` that are not here, and what is in their place."""

@@ -157,7 +157,10 @@ class ExecuTorchModel:
         """How many tokens may be written, of a limit on prompt and answer together."""
         capacity = int(self.model.max_seq_len)
         if max_seq_len is not None and max_seq_len > capacity:
-            warnings.warn(f"max_seq_len={max_seq_len} is more than the {capacity} that the cache holds; taken as {capacity}.")
+            warnings.warn(
+                f"max_seq_len={max_seq_len} is more than the {capacity} that the cache holds; taken as {capacity}.",
+                stacklevel=3,
+            )
         room = min(max_seq_len or capacity, capacity) - prompt
         if room < 1:
             raise SessionError(
@@ -271,7 +274,7 @@ class ExecuTorchModelForImageClassification(ExecuTorchModel):
 class ExecuTorchModelForMultiModalToText(ExecuTorchModel):
     """``image-text-to-text`` and ``audio-text-to-text``."""
 
-    tasks = ("image-text-to-text", "audio-text-to-text")
+    tasks: ClassVar[tuple[str, ...]] = ("image-text-to-text", "audio-text-to-text")
 
     def generate(
         self,
