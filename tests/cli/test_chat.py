@@ -69,6 +69,16 @@ def test_without_a_template_each_prompt_stands_by_itself():
     assert model.asked == ["one", "two"]
 
 
+def test_an_interrupted_answer_is_not_remembered_and_the_chat_goes_on(capsys, monkeypatch):
+    from conformance.cli import chatting
+
+    talk = Conversation(FakeModel(None))
+    assert chatting._answer(talk, "interrupt", None)
+    assert "interrupted" in capsys.readouterr().err
+    monkeypatch.setattr("builtins.input", lambda marker: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert list(chatting._prompts(True, talk)) == []
+
+
 def run(monkeypatch, text, *arguments):
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     with pytest.raises(SystemExit) as ended:
@@ -114,7 +124,7 @@ def test_at_a_terminal_there_is_a_marker_and_ctrl_d_ends_it():
     leader, follower = pty.openpty()
     code = "from conformance.cli import main; main()"
     child = subprocess.Popen(
-        [sys.executable, "-c", code, "chat", "smollm2-135m", "--max-new-tokens", "4"],
+        [sys.executable, "-c", code, "chat", "smollm2-135m", "--max-new-tokens", "12"],
         stdin=follower,
         stdout=follower,
         stderr=follower,
