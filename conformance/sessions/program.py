@@ -3,6 +3,7 @@ silently."""
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -59,8 +60,14 @@ def check_file(path: Path, expected: ProgramFile | None = None, *, probe: bool =
     needed = program_parts(head).total
     if path.stat().st_size < needed:
         raise SessionError(f"{path} has {path.stat().st_size} bytes of the {needed} it states: it was truncated.")
-    if not probe:
-        return
+    if probe:
+        stat = path.stat()
+        _probe(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _probe(path: Path, modified: int, size: int) -> None:
+    """Open a file in a process of its own; once, as long as it is not modified."""
     done = subprocess.run(
         [sys.executable, "-m", "conformance.sessions.probe", os.fspath(path)],
         stdout=subprocess.DEVNULL,

@@ -118,10 +118,10 @@ def test_optimums_class_answers_with_what_is_underneath(artifact, gemma3_twin, m
     assert named.generate(ids, max_seq_len=len(ids) + 10) == list(said.ids)
     assert named.generate(ids, echo=True, max_seq_len=len(ids) + 10) == [*ids, *said.ids]
     assert named.text_generation(model.tokenizer, PROMPT, echo=False, max_seq_len=len(ids) + 10) == said.text
+    assert named.stats.tokens == 10
     logits = named.forward(torch.tensor([ids]), torch.arange(len(ids)))
     assert int(logits[0, -1].argmax()) == said.ids[0]
     assert (named.max_cache_size, named.use_kv_cache, named.vocab_size) == (64, True, model.session.constant("get_vocab_size"))
-    assert named.stats.tokens == 10
     with pytest.raises(SessionError, match="does text-generation, and ExecuTorchModelForMaskedLM runs fill-mask"):
         ExecuTorchModelForMaskedLM.from_pretrained(artifact.directory)
 
