@@ -128,7 +128,7 @@ def _run(request: CheckRequest, verdict: Verdict, trail: Trail) -> None:
     account = account_beside(path)
     check_file(path, account.file if account is not None else None, probe=False)
     layout = read_layout(path)
-    told = "its checksum is that of its export.json" if account is not None else "there is no export.json of it"
+    told = "its checksum is that of its export.json" if account is not None else "no export.json of ours is beside it"
     verdict.add("file", Check(status="pass", message=f"{path.stat().st_size} bytes; {told}"))
     trail.begin("layout")
     methods = "; ".join(f"{name}{method}" for name, method in sorted(layout.methods.items()))
@@ -240,10 +240,11 @@ def _positions(subject: Subject, verdict: Verdict) -> int:
         return subject.request.max_seq_len
     name = "forward" if "forward" in subject.layout.methods else "text_decoder"
     bound = subject.layout.methods[name].inputs[0].sizes[1]
+    context = getattr(subject.model.config.get_text_config(), "max_position_embeddings", None)
+    context = context if context and context > 0 else bound + NEW_TOKENS
     if bound > 1:
-        return bound
-    context = getattr(subject.model.config.get_text_config(), "max_position_embeddings", NEW_TOKENS)
-    length = min(NEW_TOKENS, context if context > 0 else NEW_TOKENS)
+        return min(bound, context)
+    length = min(NEW_TOKENS, context)
     verdict.leave(
         "max_seq_len", f"the program does not say how long its cache is; {length} positions were fed (--max_seq_len says more)"
     )

@@ -53,7 +53,8 @@ class Verdict(BaseModel):
     def conclude(self) -> None:
         """Set the status: a failure decides; without a passed check of what the program computes nothing is proved."""
         for status in ("fail", "inconclusive"):
-            found = [f"{row.check}: {row.message}" for row in self.rows if row.result == status]
+            # A row may tell a lot; one line has the first of it.
+            found = [f"{row.check}: {row.message.split('; ')[0]}" for row in self.rows if row.result == status]
             if found:
                 self.status, self.message = status, "; ".join(found)
                 return

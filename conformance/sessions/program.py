@@ -3,7 +3,9 @@ silently."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -215,13 +217,18 @@ def opened(path: Path) -> Program:
 
 
 def account_beside(path: Path) -> Account | None:
-    """The account of how a program was made, from the ``export.json`` beside it; ``None`` if there is none, or another file's.
+    """The account of how a program was made, from the ``export.json`` beside it; ``None`` if there is none, another file's, or
+    another exporter's: transformers 5.23.0 calls its metadata so, too.
 
     Raises:
         SessionError: it cannot be read.
     """
     if not (path.parent / ACCOUNT).is_file():
         return None
+    with contextlib.suppress(OSError, ValueError):
+        told = json.loads((path.parent / ACCOUNT).read_text(encoding="utf-8"))
+        if isinstance(told, dict) and "configuration" not in told and "components" in told:
+            return None
     try:
         account = Artifact.load(path.parent).account
     except ExportError as error:

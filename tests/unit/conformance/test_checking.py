@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 
 from conformance import checking
 from conformance.cli import main
+from conformance.sessions.protocol import SessionError
 from exporters.config import ExportConfig
 from exporters.pipeline import export, load_model, register_operators
 from exporters.wrappers.causal_lm import CausalLMExportableModule
@@ -134,6 +135,16 @@ def test_a_program_that_ignores_positions_fails(toy, tmp_path):
     verdict = checking.check(of_export_llm(toy, tmp_path / "model.pte", ignore=True), toy)
     assert verdict.status == "fail"
     assert {results(verdict)["logits"], results(verdict)["cache_state"]} == {"fail"}
+
+
+def test_the_metadata_of_transformers_exporter_is_not_taken_for_an_account(tmp_path):
+    from conformance.sessions.program import account_beside
+
+    (tmp_path / "export.json").write_text('{"schema_version": 1, "export_format": "executorch", "components": {"model": {}}}')
+    assert account_beside(tmp_path / "model.pte") is None
+    (tmp_path / "export.json").write_text('{"schema_version": 1, "configuration": {}}')
+    with pytest.raises(SessionError, match="is not a readable account"):
+        account_beside(tmp_path / "model.pte")
 
 
 def test_flipped_weights_fail(toy, tmp_path, of_last_logits):
