@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from conformance.errors import ConformanceError
 from conformance.sessions.protocol import SessionError
-from exporters.artifact import PROGRAM, Artifact
+from exporters.artifact import ACCOUNT, PROGRAM, Artifact
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,10 +131,17 @@ def program_of(artifact: Artifact | str | os.PathLike[str]) -> Path:
     if isinstance(artifact, Artifact):
         return artifact.program
     where = Path(artifact)
-    program = where / PROGRAM if where.is_dir() else where
+    program = _in_directory(where) if where.is_dir() else where
     if not program.is_file():
         raise SessionError(f"{program} does not exist. 'zoo export' makes a .pte.")
     return program
+
+
+def _in_directory(where: Path) -> Path:
+    """The program that an account in a directory names, or the one of the usual name."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return where / Path(json.loads((where / ACCOUNT).read_text(encoding="utf-8"))["file"]["name"]).name
+    return where / PROGRAM
 
 
 def task_of(program: Path) -> str:
