@@ -1,18 +1,15 @@
-"""What ``zoo generate --image`` and ``--audio`` do: an exported program is asked about files."""
+"""Pictures in files: read for programs that look, and drawn into with what they found."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from conformance.answering import Said, program_of, spoken
 from conformance.errors import ConformanceError
-from conformance.sessions.protocol import SessionError
-from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from conformance.inference.one_pass import Found
 
 
 def read_image(path: Path) -> Any:
@@ -31,70 +28,49 @@ def read_image(path: Path) -> Any:
         raise ConformanceError(f"{path} is no picture that can be read: {error}.") from error
 
 
-def generate_about(
-    where: Path,
-    prompt: str,
-    *,
-    images: Sequence[Path],
-    sounds: Sequence[Path],
-    companions: Path | None,
-    max_new_tokens: int,
-    threads: int,
-    on_text: Callable[[str], None],
-) -> Said:
-    """Continue a prompt about pictures or sounds greedily, and hand out the text as it comes.
-
-    Args:
-        where: A directory that ``zoo export`` wrote, or a ``.pte``.
-        prompt: With ``<image>`` or ``<audio>`` where each stands; without any, they stand before the text.
-        images: Pictures.
-        sounds: WAV files.
-        companions: Directory of the processor, the tokenizer and config.json; ``None`` looks beside the program.
-        max_new_tokens: Tokens at most.
-        threads: Threads of the runtime.
-        on_text: Called with each piece of text.
+def check_drawing(path: Path) -> None:
+    """Refuse a file that no picture can be written to.
 
     Raises:
-        SessionError: the program is missing, damaged, or reads something else, or the prompt does not fit.
-        ConformanceError: a file cannot be read, or there is no processor or tokenizer.
+        ConformanceError: its suffix names no format, or its directory does not exist.
     """
-    from transformers import AutoTokenizer
+    from PIL import Image
 
-    from conformance.listening import read_wav, resampled
-    from conformance.sessions.multimodal import MultimodalSession
-    from zoo.placeholders import AUDIO, placeholder
-    from zoo.twins.media import join, load_processor, prepare
-    from zoo.twins.multimodal import question
+    if path.suffix.lower() not in Image.registered_extensions() or not path.parent.is_dir():
+        raise ConformanceError(f"--save {path}: give a file with a picture's suffix, such as .png, in a directory that exists.")
 
-    program = program_of(where)
-    place = companions or program.parent
-    for name in ("config.json", "preprocessor_config.json", "tokenizer.json"):
-        if not (place / name).is_file():
-            raise ConformanceError(f"{place} has no {name}; give the checkpoint's directory with --tokenizer.")
-    session = MultimodalSession(program, threads=threads)
+
+def draw(picture: Any, found: Sequence[Found], path: Path) -> None:
+    """Write a picture with a box, a label and a score for each object.
+
+    Raises:
+        ConformanceError: the file cannot be written.
+    """
     try:
-        known = placeholder(json.loads((place / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
-        processor = load_processor(place)
-        coder = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True)
-    except ZooError:
-        raise
-    except Exception as error:
-        raise ConformanceError(f"cannot read what prepares prompts in {place}: {type(error).__name__}: {error}") from error
-    listens = known.marker == AUDIO
-    if (images and listens) or (sounds and not listens):
-        given, takes = ("pictures", "--audio") if images else ("sounds", "--image")
-        raise SessionError(f"{program} takes no {given}: give {takes}.")
-    items = [read_image(path) for path in images]
-    for path in sounds:
-        sound = read_wav(path)
-        items.append(resampled(sound.samples, sound.rate, processor.sampling_rate))
-    if known.marker not in prompt:
-        prompt = " ".join([*[known.marker] * len(items), prompt])
-    began = time.perf_counter()
-    rows = [prepare(processor, item) for item in items]
-    counts = session.condition(join(rows))
-    text = known.expand(prompt, counts)
-    ids = coder(question(coder, text) if coder.chat_template else text)["input_ids"]
-    reading = time.perf_counter() - began
-    said = spoken(session, ids, coder, max_new_tokens=max_new_tokens, on_text=on_text)
-    return replace(said, first_token_seconds=reading + said.first_token_seconds)
+        drawn(picture, found).save(path)
+    except OSError as error:
+        raise ConformanceError(f"cannot write {path}: {error}.") from error
+
+
+def drawn(picture: Any, found: Sequence[Found]) -> Any:
+    """A copy of a picture with a box, a label and a score for each object."""
+    from PIL import ImageDraw, ImageFont
+
+    copy = picture.copy()
+    pen = ImageDraw.Draw(copy)
+    shorter = min(picture.size)
+    width, font = max(1, shorter // 150), ImageFont.load_default(size=max(8, shorter // 25))
+    for each in reversed(found):  # the surest is on top
+        pen.rectangle(each.box, outline=BOX, width=width)
+        text = f"{each.label} {each.score:.0%}"
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        # Above the box, or where there is no room inside of it; never beyond the picture.
+        x = max(0.0, min(each.box[0], picture.width - (right - left)))
+        y = each.box[1] - bottom - width if each.box[1] - bottom - width >= 0 else max(0.0, each.box[1]) + width
+        pen.rectangle((x + left - 1, y + top - 1, x + right + 1, y + bottom + 1), fill=BOX)
+        pen.text((x, y), text, fill=(0, 0, 0), font=font)
+    return copy
+
+
+BOX = (255, 0, 255)
+"""Colour of drawn boxes."""

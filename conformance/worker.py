@@ -19,10 +19,11 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import filelock
 import psutil
+from pydantic import BaseModel
 
 from conformance import record as records
 from conformance.expectations import KnownFailure, apply
@@ -60,8 +61,8 @@ def _context() -> Any:
     return context
 
 
-def _child(target: str, request: CellRequest) -> None:
-    """Run ``target`` (``module:function``) in the child and leave its record in the cell's directory."""
+def _child(target: str, request: Any) -> None:
+    """Run ``target`` (``module:function``) in the child and leave what it returns in the request's directory."""
     directory = Path(request.directory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to deal with
     threading.Thread(target=_die_with_the_parent, daemon=True).start()
@@ -71,11 +72,11 @@ def _child(target: str, request: CellRequest) -> None:
         os.dup2(log, descriptor)
         os.close(log)
     module, function = target.split(":")
-    record: Record = getattr(importlib.import_module(module), function)(request)
-    if record.failure is not None and not record.failure.stderr:
-        record.failure.stderr = error_lines((directory / "stderr.log").read_text(errors="replace"))
+    result: BaseModel = getattr(importlib.import_module(module), function)(request)
+    if isinstance(result, Record) and result.failure is not None and not result.failure.stderr:
+        result.failure.stderr = error_lines((directory / "stderr.log").read_text(errors="replace"))
     partial = directory / "record.partial"
-    partial.write_text(record.model_dump_json(), encoding="utf-8")
+    partial.write_text(result.model_dump_json(), encoding="utf-8")
     partial.replace(directory / "record.json")
 
 
@@ -98,6 +99,44 @@ def run_isolated(
         target: What the child calls with the request: ``module:function`` returning a ``Record``.
         stop: Set by another thread to end the child.
     """
+    ended = run_child(target, request, limits=limits, stop=stop)
+    if isinstance(ended, str):
+        return Record.model_validate_json(ended)
+    told = f"; {ended.stderr[-1]}" if ended.stderr and ended.status == "crash" else ""
+    return blank_record(
+        request.known,
+        request,
+        status=ended.status,
+        reason=f"{ended.kind} at stage {ended.trail.current}: {ended.message}{told}",
+        stages=ended.trail.stages,
+        failure=Failure(stage=ended.trail.current, kind=ended.kind, message=ended.message, stderr=ended.stderr),
+    )
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a child ended that left nothing."""
+
+    status: Literal["crash", "timeout", "oom"]
+    kind: str
+    """The signal's name, or the limit."""
+    message: str
+    stderr: list[str]
+    trail: Trail
+
+
+def run_child(target: str, request: Any, *, limits: Limits | None = None, stop: threading.Event | None = None) -> str | Death:
+    """Call a function in a child process. Never raises for what the child did.
+
+    Args:
+        target: ``module:function``, returning a pydantic model.
+        request: What it is called with; ``directory``, where the child leaves its breadcrumbs and its output, is made.
+        limits: Time and memory.
+        stop: Set by another thread to end the child.
+
+    Returns:
+        What the function returned, as JSON.
+    """
     limits = limits or Limits()
     directory = Path(request.directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -115,11 +154,11 @@ def run_isolated(
         process.join()
     result = directory / "record.json"
     if ended is None and process.exitcode == 0 and result.is_file():
-        return Record.model_validate_json(result.read_text(encoding="utf-8"))
-    return _obituary(request, directory, process.exitcode, ended)
+        return result.read_text(encoding="utf-8")
+    return _death(directory, process.exitcode, ended)
 
 
-def _watch(process: Any, limits: Limits, stop: threading.Event | None) -> tuple[str, str] | None:
+def _watch(process: Any, limits: Limits, stop: threading.Event | None) -> tuple[Literal["timeout", "oom"], str] | None:
     """Wait for a child; end it when it exceeds a limit, or when it is to stop.
 
     Returns:
@@ -127,7 +166,7 @@ def _watch(process: Any, limits: Limits, stop: threading.Event | None) -> tuple[
     """
     deadline = time.monotonic() + limits.seconds
     allowed = limits.effective_memory_bytes
-    ended: tuple[str, str] | None = None
+    ended: tuple[Literal["timeout", "oom"], str] | None = None
     try:
         handle = psutil.Process(process.pid)
     except psutil.NoSuchProcess:
@@ -144,29 +183,17 @@ def _watch(process: Any, limits: Limits, stop: threading.Event | None) -> tuple[
     return ended
 
 
-def _obituary(request: CellRequest, directory: Path, exit_code: int | None, ended: tuple[str, str] | None) -> Record:
-    """The record of a child that left none."""
-    trail = Trail.read(directory)
+def _death(directory: Path, exit_code: int | None, ended: tuple[Literal["timeout", "oom"], str] | None) -> Death:
     log = directory / "stderr.log"
     stderr = error_lines(log.read_text(errors="replace")) if log.is_file() else []
+    trail = Trail.read(directory)
     if ended is not None:
         status, message = ended
-        kind = "TimeLimit" if status == "timeout" else "MemoryLimit"
-    elif exit_code is not None and exit_code < 0:
-        status, kind = "crash", signal.Signals(-exit_code).name
-        message = f"the process was ended by {kind}"
-    else:
-        status, kind = "crash", "Exit"
-        message = f"the process exited with code {exit_code} and left no record"
-    told = f"; {stderr[-1]}" if stderr and status == "crash" else ""
-    return blank_record(
-        request.known,
-        request,
-        status=status,
-        reason=f"{kind} at stage {trail.current}: {message}{told}",
-        stages=trail.stages,
-        failure=Failure(stage=trail.current, kind=kind, message=message, stderr=stderr),
-    )
+        return Death(status, "TimeLimit" if status == "timeout" else "MemoryLimit", message, stderr, trail)
+    if exit_code is not None and exit_code < 0:
+        kind = signal.Signals(-exit_code).name
+        return Death("crash", kind, f"the process was ended by {kind}", stderr, trail)
+    return Death("crash", "Exit", f"the process exited with code {exit_code} and left no record", stderr, trail)
 
 
 class Runner:
@@ -238,4 +265,4 @@ def new_run(base: Path, name: str | None = None) -> Path:
     return directory
 
 
-__all__ = ["InterruptedRunError", "Limits", "Runner", "new_run", "run_isolated"]
+__all__ = ["Death", "InterruptedRunError", "Limits", "Runner", "new_run", "run_child", "run_isolated"]

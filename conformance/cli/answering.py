@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.text import Text
@@ -11,6 +11,9 @@ from rich.text import Text
 from conformance.cli.console import app, err, out
 from conformance.cli.options import Best, Exported, Threads, TokenizerPlace
 from conformance.errors import ConformanceError
+
+if TYPE_CHECKING:
+    from conformance.inference.text import Generated
 
 
 @app.command()
@@ -29,37 +32,48 @@ def generate(
     threads: Threads = 1,
 ) -> None:
     """Continue a prompt greedily with an exported program."""
-    from conformance import answering, showing
+    from conformance.inference import load
+    from conformance.inference.base import companions_of
+    from conformance.inference.multimodal import MultimodalText
+    from conformance.inference.text import TextGeneration, TextToText
 
     if not prompt:
         raise ConformanceError("--prompt is empty; give at least one character.")
+    companions_of(artifact, tokenizer)
 
-    def on_text(text: str) -> None:
-        out.print(Text(text), end="")
-
-    if image or audio:
-        said = showing.generate_about(
-            artifact,
-            prompt,
-            images=image or (),
-            sounds=audio or (),
-            companions=tokenizer,
-            max_new_tokens=max_new_tokens,
-            threads=threads,
-            on_text=on_text,
-        )
-    else:
-        said = answering.generate_text(
-            artifact, prompt, tokenizer=tokenizer, max_new_tokens=max_new_tokens, threads=threads, on_text=on_text
-        )
+    with load(artifact, tokenizer=tokenizer, threads=threads) as model:
+        if isinstance(model, MultimodalText):
+            said = model.generate(prompt, images=image or (), sounds=audio or (), max_new_tokens=max_new_tokens, on_text=write)
+        elif not isinstance(model, (TextGeneration, TextToText)):
+            raise ConformanceError(f"{model.program} does {model.task}: {runner_of(model.task)}")
+        elif image or audio:
+            raise ConformanceError(f"{model.program} does {model.task} and takes neither --image nor --audio; leave them out.")
+        else:
+            said = model.generate(prompt, max_new_tokens=max_new_tokens, on_text=write)
     out.print()
-    err.print(
-        Text(
-            f"{said.prompt_tokens} prompt tokens, {said.tokens} new ({said.stop}); load {said.load_seconds:.2f} s, "
-            f"first token {1e3 * said.first_token_seconds:.1f} ms, decode {said.tokens_per_second:.1f} tokens/s"
-        ),
-        style="dim",
+    err.print(Text(told(said)), style="dim")
+
+
+def write(text: str) -> None:
+    """Print a piece of an answer."""
+    out.print(Text(text), end="")
+    out.file.flush()
+
+
+def told(said: Generated) -> str:
+    """How much was said, why it ended, and how fast it was."""
+    figures = said.statistics
+    return (
+        f"{figures.prompt_tokens} prompt tokens, {figures.tokens} new ({said.stop}); load {figures.load_seconds:.2f} s, "
+        f"first token {1e3 * figures.first_token_seconds:.1f} ms, decode {figures.tokens_per_second:.1f} tokens/s"
     )
+
+
+def runner_of(task: str) -> str:
+    """What runs a program of a task, as a sentence."""
+    from conformance.inference import COMMANDS
+
+    return f"'{COMMANDS[task]}' runs it." if task in COMMANDS else "'conformance.load' in Python runs it."
 
 
 @app.command("fill-mask")
@@ -71,11 +85,14 @@ def fill_mask(
     threads: Threads = 1,
 ) -> None:
     """Fill in the masks of a text with an exported program."""
-    from conformance import answering
+    from conformance.inference import load
+    from conformance.inference.base import companions_of
+    from conformance.inference.one_pass import FillMask
 
-    for number, guesses in enumerate(
-        answering.fill_mask(artifact, text, tokenizer=tokenizer, best=best, threads=threads), start=1
-    ):
+    companions_of(artifact, tokenizer)
+    with load(artifact, task=FillMask.task, tokenizer=tokenizer, threads=threads) as model:
+        filled = cast(FillMask, model).fill(text, best=best)
+    for number, guesses in enumerate(filled, start=1):
         out.print(Text(f"mask {number}"))
         for guess in guesses:
             out.print(Text(f"  {guess.probability:6.1%}  {guess.label!r}"))
@@ -92,16 +109,15 @@ def transcribe(
     threads: Threads = 1,
 ) -> None:
     """Write down what an exported program hears in a sound file."""
-    from conformance import listening
+    from conformance.inference import load
+    from conformance.inference.base import program_of
+    from conformance.inference.speech import SpeechRecognition
+    from conformance.listening import check_wav
 
-    heard = listening.transcribe(
-        artifact,
-        sound,
-        processor=processor,
-        max_new_tokens=max_new_tokens,
-        threads=threads,
-        on_text=lambda piece: out.print(Text(piece), end=""),
-    )
+    program_of(artifact)
+    check_wav(sound)
+    with load(artifact, task=SpeechRecognition.task, processor=processor, threads=threads) as model:
+        heard = cast(SpeechRecognition, model).transcribe(sound, max_new_tokens=max_new_tokens, on_text=write)
     out.print()
     for note in heard.notes:
         err.print(Text(f"{sound}: {note}"))
@@ -119,9 +135,12 @@ def classify(
     threads: Threads = 1,
 ) -> None:
     """Say what an image shows, with an exported program."""
-    from conformance import answering
+    from conformance.inference import load
+    from conformance.inference.one_pass import ImageClassification
 
-    for guess in answering.classify(artifact, image, processor=processor, best=best, threads=threads):
+    with load(artifact, task=ImageClassification.task, processor=processor, threads=threads) as model:
+        guesses = cast(ImageClassification, model).classify(image, best=best)
+    for guess in guesses:
         out.print(Text(f"{guess.probability:6.1%}  {guess.label}"))
 
 
@@ -137,13 +156,22 @@ def detect(
     threads: Threads = 1,
 ) -> None:
     """Find the objects in an image with an exported program: score, label, and box (left, top, right, bottom) in pixels."""
-    from conformance import answering
+    from conformance.inference import load
+    from conformance.inference.base import program_of
+    from conformance.inference.one_pass import ObjectDetection
+    from conformance.showing import check_drawing, draw, read_image
 
-    found = answering.detect(artifact, image, processor=processor, threshold=threshold, threads=threads, save=save)
+    program_of(artifact)
+    picture = read_image(image)
+    if save is not None:
+        check_drawing(save)
+    with load(artifact, task=ObjectDetection.task, processor=processor, threads=threads) as model:
+        found = cast(ObjectDetection, model).detect(picture, threshold=threshold)
     for each in found:
         box = ", ".join(f"{value:.1f}" for value in each.box)
         out.print(Text(f"{each.score:6.1%}  {each.label}  ({box})"))
     if not found:
         err.print(Text(f"no object has a score above {threshold:g}; a lower --threshold shows less sure ones."))
     if save is not None:
+        draw(picture, found, save)
         out.print(Text(f"wrote {save}"))

@@ -10,11 +10,32 @@ import torch
 
 from conformance import shipping
 from exporters.config import ExportConfig
-from exporters.pipeline import load_quantized, register_operators
-from exporters.wrappers.multimodal import MultiModalTextToTextExportableModule as ImageTextToTextExportableModule
+from exporters.pipeline import load_quantized, register_operators, trace_wrapper
+from exporters.wrappers.multimodal import MultiModalTextToTextExportableModule
 
 __all__ = ["ImageTextToTextExportableModule", "load_image_text_to_text_model"]
 TASK = "image-text-to-text"
+INSTEAD = {
+    "ImageEncoderExportableModule": "load_image_text_to_text_model(...).methods()['vision_encoder'].module is it",
+    "TorchExportableModuleForImageTextLM": "load_image_text_to_text_model(...).methods()['text_decoder'].module is it",
+    "TorchExportableModuleWithHybridCache": "exporters.wrappers.causal_lm.CausalLMExportableModule has sliding and full caches",
+}
+"""Classes of ``executorch.extension.llm.optimum`` that are not here, and what is in their place."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in INSTEAD:
+        raise ImportError(f"there is no {name}: {INSTEAD[name]}.")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class ImageTextToTextExportableModule(MultiModalTextToTextExportableModule):
+    """A model that looks at images and writes, ready to be traced."""
+
+    def export(self) -> dict[str, Any]:
+        """The ``torch.export.ExportedProgram`` of each method, by its name."""
+        with torch.no_grad():
+            return trace_wrapper(self).programs
 
 
 def load_image_text_to_text_model(

@@ -3,11 +3,16 @@ silently."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -28,11 +33,16 @@ from exporters.errors import ExportError
 _MAGIC = b"ET12"
 
 
-def check_file(path: Path, expected: ProgramFile | None = None) -> None:
+def check_file(path: Path, expected: ProgramFile | None = None, *, probe: bool = True) -> None:
     """Refuse a file that the runtime would answer wrongly or die of.
 
     Against an account the checksum decides. Without one the file is opened in a process of its own first, because the
     runtime aborts on most damaged programs (executorch 1.4.1, at either verification level).
+
+    Args:
+        path: The ``.pte``.
+        expected: Its size and checksum.
+        probe: Open it in a process of its own; not where this one is already.
 
     Raises:
         SessionError: the file is missing, damaged, or no program at all.
@@ -52,16 +62,24 @@ def check_file(path: Path, expected: ProgramFile | None = None) -> None:
     needed = program_parts(head).total
     if path.stat().st_size < needed:
         raise SessionError(f"{path} has {path.stat().st_size} bytes of the {needed} it states: it was truncated.")
-    probe = subprocess.run(
+    if probe:
+        stat = path.stat()
+        _probe(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _probe(path: Path, modified: int, size: int) -> None:
+    """Open a file in a process of its own; once, as long as it is not modified."""
+    done = subprocess.run(
         [sys.executable, "-m", "conformance.sessions.probe", os.fspath(path)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         timeout=600,
         check=False,
     )
-    if probe.returncode:
-        died = f"the runtime died of it (signal {-probe.returncode})" if probe.returncode < 0 else "the runtime refuses it"
-        reason = "; ".join(error_lines(probe.stderr.decode(errors="replace"))[-2:])
+    if done.returncode:
+        died = f"the runtime died of it (signal {-done.returncode})" if done.returncode < 0 else "the runtime refuses it"
+        reason = "; ".join(error_lines(done.stderr.decode(errors="replace"))[-2:])
         raise SessionError(f"{path} cannot be opened: {died}. {reason}")
 
 
@@ -93,14 +111,15 @@ class Program:
 
     entry_points: tuple[str, ...] = ("forward",)
     """The methods that a subclass calls."""
+    told: Mapping[str, Any] = MappingProxyType({})
+    """What stands in for constant methods that the program does not have."""
 
     def __init__(
         self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
     ) -> None:
         self.path = Path(path)
-        if expected is None and (self.path.parent / ACCOUNT).is_file():
-            account = _account(self.path.parent)
-            expected = account.file if account.file.name == self.path.name else None
+        if expected is None and (account := account_beside(self.path)) is not None:
+            expected = account.file
         if verify:
             check_file(self.path, expected)
         self._stderr = CapturedStderr()
@@ -108,7 +127,8 @@ class Program:
             set_threads(threads)
         began = time.perf_counter()
         self._program: Any = self._open()
-        self.methods: frozenset[str] = frozenset(self._program.method_names)
+        self._own = frozenset(self._program.method_names)
+        self.methods: frozenset[str] = self._own | self.told.keys()
         absent = [name for name in self.entry_points if name not in self.methods]
         if absent:
             raise SessionError(f"{self.path} has no method {absent[0]!r}; it has {', '.join(sorted(self.methods))}.")
@@ -143,6 +163,8 @@ class Program:
         Raises:
             SessionError: the program has no such method and there is no default.
         """
+        if name in self.told and name not in self._own:
+            return self.told[name]
         if name not in self.methods:
             if default is None:
                 raise SessionError(f"{self.path} has no constant method {name!r}, which its use needs.")
@@ -172,8 +194,43 @@ class Program:
             raise SessionError(f"{self.path}: {action} failed: {error}. {reason}".rstrip(". ") + ".") from error
 
 
-def _account(directory: Path) -> Account:
+def methods_of(path: Path) -> frozenset[str]:
+    """The names of all methods of a program, constant ones included.
+
+    Raises:
+        SessionError: the program is missing or damaged.
+    """
+    return opened(path).methods
+
+
+def opened(path: Path) -> Program:
+    """A program of which no method is loaded yet.
+
+    Raises:
+        SessionError: the program is missing or damaged.
+    """
+
+    class Opened(Program):
+        entry_points = ()
+
+    return Opened(path)
+
+
+def account_beside(path: Path) -> Account | None:
+    """The account of how a program was made, from the ``export.json`` beside it; ``None`` if there is none, another file's, or
+    another exporter's: transformers 5.23.0 calls its metadata so, too.
+
+    Raises:
+        SessionError: it cannot be read.
+    """
+    if not (path.parent / ACCOUNT).is_file():
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        told = json.loads((path.parent / ACCOUNT).read_text(encoding="utf-8"))
+        if isinstance(told, dict) and "configuration" not in told and "components" in told:
+            return None
     try:
-        return Artifact.load(directory).account
+        account = Artifact.load(path.parent).account
     except ExportError as error:
         raise SessionError(str(error)) from error
+    return account if account.file.name == path.name else None

@@ -130,7 +130,7 @@ def test_a_documented_command_makes_the_methods_that_are_promised(request, docum
 def _check_what_debugging_promised(directory, account, out):
     from executorch.devtools.etrecord import parse_etrecord
 
-    from conformance.answering import program_of
+    from conformance.inference.base import program_of
 
     assert program_of(directory) == directory / "llama3_2.pte"
     assert account["file"]["name"] == "llama3_2.pte"

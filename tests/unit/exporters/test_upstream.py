@@ -198,3 +198,18 @@ def test_xnnpack_sigmoid_in_fp16_is_off_by_more_than_rounding():
     assert float((values.sigmoid().double() - truth).abs().max()) < 2.5e-4
     assert float((run(torch.nn.Sigmoid(), values, values)[0].double() - truth).abs().max()) < 2.5e-4
     assert float((found.double() - truth).abs().max()) > 5e-4
+
+
+def test_transformers_exportable_decoder_leaves_out_a_factor_of_t5():
+    from transformers import T5Config, T5ForConditionalGeneration
+    from transformers.integrations.executorch import Seq2SeqLMDecoderExportableModuleWithStaticCache
+
+    torch.manual_seed(0)
+    config = T5Config(vocab_size=61, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2, decoder_start_token_id=0)
+    model = T5ForConditionalGeneration(config).eval().requires_grad_(False)
+    source, start = torch.arange(5)[None], torch.zeros(1, 1, dtype=torch.long)
+    states = model.get_encoder()(input_ids=source).last_hidden_state
+    module = Seq2SeqLMDecoderExportableModuleWithStaticCache(model, max_static_cache_length=8, batch_size=1)
+    found = module(start, states, torch.zeros(1, dtype=torch.long))
+    expected = model(encoder_outputs=(states,), decoder_input_ids=start).logits
+    torch.testing.assert_close(found, 16**0.5 * expected)
