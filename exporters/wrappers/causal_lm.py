@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from exporters import metadata
 from exporters.attention import custom_sdpa, indexed
 from exporters.attention.cache import ExplicitPositionCache, build_layers, cache_argument, first_position
+from exporters.attention.implementation import set_attention
 from exporters.attention.layer import CacheLayer
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
@@ -72,14 +73,14 @@ class CausalLMExportableModule(nn.Module):
         decoder = self.model.get_decoder() if self.embeddings else self.model
         if not self.config.use_custom_sdpa:
             rings = any(layer.kind == "ring" for layer in self._layers)
-            decoder.set_attn_implementation(indexed.NAME if rings else "eager")
+            set_attention(decoder, indexed.NAME if rings else "eager")
             return
         if not decoder._supports_attention_backend:
             raise NotApplicableError(
                 f"{type(self.model).__name__} writes its attention out instead of asking for an implementation, so custom SDPA "
                 "cannot take its place; export without use_custom_sdpa."
             )
-        decoder.set_attn_implementation(custom_sdpa.NAME)
+        set_attention(decoder, custom_sdpa.NAME)
 
     def forward(self, tokens: Tensor, cache_position: Tensor) -> Tensor:
         """Logits of every token of a call, and the cache updated.

@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from exporters import metadata
 from exporters.attention import encoder_decoder
 from exporters.attention.cache import ExplicitPositionCache, first_position, layers_like
+from exporters.attention.implementation import set_attention
 from exporters.attention.layer import CacheLayer
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
@@ -149,7 +150,7 @@ class Seq2SeqLMExportableModule(nn.Module):
         self.prompt = decoder_prompt(model)
         self.width: int = model.config.hidden_size
         probe = DynamicCache()
-        model.set_attn_implementation("eager")
+        set_attention(model, "eager")
         with torch.no_grad():
             model(
                 encoder_outputs=_Encoded(last_hidden_state=torch.zeros(1, 2, self.width, dtype=model.dtype)),
@@ -158,7 +159,7 @@ class Seq2SeqLMExportableModule(nn.Module):
                 use_cache=True,
             )
         if config.use_custom_sdpa:
-            model.set_attn_implementation(encoder_decoder.NAME)
+            set_attention(model, encoder_decoder.NAME)
         cache = layers_like(model, probe, self.max_seq_len, config)
         self.model = model
         self.encoder = Encoder(model.get_encoder(), self.source.name, masked=self.source.masked)

@@ -1,13 +1,19 @@
 """Every cache under every attention: however a sequence is fed, the logits are those of the model without any cache."""
 
+import inspect
+import sys
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import PreTrainedModel
 
 from conformance.sessions.eager import EagerSession
 from conformance.sessions.eager_cache import round_to_8_bits
 from exporters import ExportConfig, ExportError
+from exporters.attention import custom_sdpa
+from exporters.attention.implementation import set_attention
 from exporters.attention.storage import FloatStorage, Int8Storage
 from exporters.errors import NotApplicableError
 from exporters.wrappers.causal_lm import CausalLMExportableModule
@@ -231,3 +237,39 @@ def test_an_embedding_that_is_not_tied_cannot_be_shared(toy):
     assert CausalLMExportableModule(toy("llama"), shared).config is shared
     with pytest.raises(NotApplicableError, match="the embedding of Qwen3ForCausalLM is not tied"):
         CausalLMExportableModule(toy("qwen3", tie_word_embeddings=False), shared)
+
+
+def forgotten(model, monkeypatch):
+    """As after a test that has removed the module: its class lives on."""
+    monkeypatch.delitem(sys.modules, type(model).__module__)
+
+
+def unreadable(model, monkeypatch):
+    """As where the file that a class was read from is gone."""
+
+    def getsource(_):
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr(inspect, "getsource", getsource)
+
+
+@pytest.mark.parametrize("source", [forgotten, unreadable])
+@pytest.mark.parametrize(("sdpa", "kv"), MODES)
+def test_attention_is_set_also_where_transformers_cannot_read_a_models_source(toy, kind, monkeypatch, source, sdpa, kv):
+    model = toy(kind)
+    tokens = torch.randint(0, 48, (1, LENGTH), generator=torch.Generator().manual_seed(1))
+    expected = model(tokens, use_cache=False).logits[0]
+    for each in {type(module) for module in model.modules() if isinstance(module, PreTrainedModel)}:
+        monkeypatch.delattr(each, "_can_set_attn_implementation_cached_value", raising=False)
+    source(model, monkeypatch)
+    model.set_attn_implementation(custom_sdpa.NAME)
+    assert model.config._attn_implementation == "eager"  # transformers warns, and that is all
+    module = CausalLMExportableModule(model, ExportConfig(use_custom_sdpa=sdpa, use_custom_kv_cache=kv, max_seq_len=LENGTH))
+    torch.testing.assert_close(feed(module, tokens, [4, 1, LENGTH - 5]), expected, atol=2e-5, rtol=0)
+
+
+def test_an_attention_that_cannot_be_set_is_refused_and_nothing_is_changed():
+    model = random_model("bloom", n_layer=1, n_head=4)
+    with pytest.raises(NotApplicableError, match=r"BloomForCausalLM writes its attention out .* so 'executorch_custom' cannot"):
+        set_attention(model, custom_sdpa.NAME)
+    assert model.config._attn_implementation == "eager"
