@@ -1,13 +1,14 @@
 """``ExportConfig``: what is asked of an export, validated, and the grammar of configuration ids.
 
-An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-qlinear[-gN|-pc]][-embQ[gN]][-encQ[-gN|-pc]][-encembQ[gN]][-shared]
-[-static]``, for example ``xnnpack-fp32-sdpa-kv-8da4w-emb8w``:
+An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW|-lgW.W...][-qlinear[-gN|-pc]][-embQ[gN]][-encQ[-gN|-pc]][-encembQ[gN]]
+[-shared][-static]``, for example ``xnnpack-fp32-sdpa-kv-8da4w-emb8w``:
 
 ============= ==========================================================================================================
 ``sdpa``       attention is the custom operator ``llama::custom_sdpa``
 ``kv``         the KV cache is updated by ``llama::update_cache``, as a ring in sliding-window layers
 ``kv8``        the same, with keys and values stored in 8 bits, scaled for each token and head
 ``sink4w28``   full-attention layers keep the first 4 positions and the last 28 only (attention sink)
+``lg16.0``     every other layer attends to the last 16 positions only, from the first on (local and global attention)
 ``8da4w``      linear layers have 4-bit weights and 8-bit dynamic activations; ``8da8w``: 8-bit weights
 ``8w``, ``4w`` linear layers have 8- or 4-bit weights and float activations
 ``8da4w+8da8w`` ``8da4w``, and ``8da8w`` in the layers that the group size does not divide
@@ -81,6 +82,7 @@ QEMBEDDING: Mapping[str, Scheme] = MappingProxyType(
 """Quantization of the embedding, by name."""
 _ID = re.compile(
     r"(?P<recipe>[a-z0-9]+)-(?P<dtype>[a-z]+[0-9]+)(?P<sdpa>-sdpa)?(?:-kv(?P<kv>8?))?(?:-sink(?P<sink>[1-9][0-9]*w[1-9][0-9]*))?"
+    r"(?:-lg(?P<local>[0-9]+(?:\.[0-9]+)*))?"
     r"(?:-(?P<qlinear>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<group>g[0-9]+|pc))?)?"
     r"(?:-emb(?P<qembedding>[0-9]+w)(?P<egroup>g[0-9]+|pc)?)?"
     r"(?:-enc(?P<qlinear_encoder>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<encgroup>g[0-9]+|pc))?)?"
@@ -105,6 +107,9 @@ class ExportConfig:
     use_attention_sink: str | None = None
     """``sinks,window``: full-attention layers attend to the first ``sinks`` positions and the last ``window``, and keep no
     others, whatever the sequence's length (arXiv:2309.17453, with absolute positions); ``None`` keeps all."""
+    local_global_attention: str | None = None
+    """Windows of the layers in turn, in tokens, such as ``16,0``: the first layer attends to the last 16 positions and keeps a
+    ring of them, the second (0) to all, the third again to 16. ``None`` leaves layers as the model has them."""
     qlinear: str | None = None
     """Quantization of linear layers, a key of ``QLINEAR``; or ``None``. Of a model with an encoder and a decoder those of the
     decoder."""
@@ -159,6 +164,7 @@ class ExportConfig:
             _check_integer("image_size", self.image_size, at_least=1)
         self._check_quantization()
         self._check_attention()
+        self._check_local_attention()
         if self.use_shared_embedding and (self.quantized or self.recipe != "portable"):
             raise ExportError(
                 "use_shared_embedding needs the recipe 'portable' and no quantization: XNNPACK packs the output layer's weight "
@@ -201,6 +207,31 @@ class ExportConfig:
         if self.qlinear is None and self.qlinear_encoder is None and self.allow_skipped_layers:
             raise ExportError("allow_skipped_layers without qlinear would be ignored; add qlinear 8da4w.")
 
+    def _check_local_attention(self) -> None:
+        windows = self.local_global_attention
+        if windows is None:
+            return
+        if not isinstance(windows, str) or not re.fullmatch(r"(0|[1-9][0-9]*)(,(0|[1-9][0-9]*))*", windows):
+            raise ExportError(
+                f"local_global_attention is {windows!r}; give the windows of the layers in tokens, 0 for one that attends to "
+                "everything, such as '16,0'."
+            )
+        pattern = windows.split(",")
+        if set(pattern) == {"0"}:
+            raise ExportError(f"local_global_attention {windows!r} gives no layer a window and would be ignored; leave it out.")
+        if not self.use_custom_kv_cache:
+            raise ExportError("local_global_attention needs use_custom_kv_cache, whose rings keep the windows; add it.")
+        if self.use_attention_sink is not None:
+            raise ExportError(
+                "local_global_attention and use_attention_sink both say what a layer forgets; give one of the two."
+            )
+        period = next(
+            n
+            for n in range(1, len(pattern) + 1)
+            if pattern == (pattern[:n] * len(pattern))[: len(pattern)] and len(pattern) % n == 0
+        )
+        object.__setattr__(self, "local_global_attention", ",".join(pattern[:period]))  # one configuration, however it is said
+
     def _check_attention(self) -> None:
         if self.quantize_kv_cache and not self.use_custom_kv_cache:
             raise ExportError("quantize_kv_cache needs use_custom_kv_cache, whose cache it stores in 8 bits; add it.")
@@ -222,6 +253,7 @@ class ExportConfig:
         parts += ["sdpa"] if self.use_custom_sdpa else []
         parts += ["kv8" if self.quantize_kv_cache else "kv"] if self.use_custom_kv_cache else []
         parts += [f"sink{self.use_attention_sink.replace(',', 'w')}"] if self.use_attention_sink else []
+        parts += [f"lg{self.local_global_attention.replace(',', '.')}"] if self.local_global_attention else []
         if self.qlinear:
             parts.append(self.qlinear.replace(",", "+"))
             parts += [group] if (group := _spoken(self.group_size, QLINEAR[self.qlinear])) else []
@@ -278,6 +310,18 @@ class ExportConfig:
         return int(sinks), int(window)
 
     @property
+    def local_windows(self) -> tuple[int, ...] | None:
+        """The windows of the layers in turn, in tokens; 0 for a layer that attends to everything."""
+        if self.local_global_attention is None:
+            return None
+        return tuple(int(window) for window in self.local_global_attention.split(","))
+
+    @property
+    def forgets(self) -> bool:
+        """Whether layers that have no window in the model are given one."""
+        return self.use_attention_sink is not None or self.local_global_attention is not None
+
+    @property
     def quantized(self) -> bool:
         """Whether any weight is quantized."""
         return any((self.qlinear, self.qembedding, self.qlinear_encoder, self.qembedding_encoder))
@@ -285,7 +329,7 @@ class ExportConfig:
     @property
     def reduces(self) -> bool:
         """Whether the program computes something else than the checkpoint in fp32 does: it rounds, or it forgets."""
-        return self.dtype != "fp32" or self.quantized or self.quantize_kv_cache or self.use_attention_sink is not None
+        return self.dtype != "fp32" or self.quantized or self.quantize_kv_cache or self.forgets
 
     @classmethod
     def from_id(cls, text: str, **options: Any) -> ExportConfig:
@@ -297,8 +341,8 @@ class ExportConfig:
         match = _ID.fullmatch(text)
         if match is None:
             raise ExportError(
-                f"{text!r} is no configuration id. One reads recipe-dtype[-sdpa][-kv[8]][-sinkSwW][-8da4w[-gN|-pc]][-emb8w[gN]]"
-                "[-enc8da4w[-gN|-pc]][-encemb8w[gN]][-shared][-static], such as 'xnnpack-fp32-sdpa-kv-8da4w-emb8w'."
+                f"{text!r} is no configuration id. One reads recipe-dtype[-sdpa][-kv[8]][-sinkSwW|-lgW.W][-8da4w[-gN|-pc]]"
+                "[-emb8w[gN]][-enc8da4w[-gN|-pc]][-encemb8w[gN]][-shared][-static], such as 'xnnpack-fp32-sdpa-kv-8da4w-emb8w'."
             )
         config = cls(
             recipe=match["recipe"],
@@ -307,6 +351,7 @@ class ExportConfig:
             use_custom_kv_cache=match["kv"] is not None,
             quantize_kv_cache=match["kv"] == "8",
             use_attention_sink=match["sink"] and match["sink"].replace("w", ","),
+            local_global_attention=match["local"] and match["local"].replace(".", ","),
             qlinear=match["qlinear"] and match["qlinear"].replace("+", ","),
             qlinear_group_size=_read(match["group"]),
             qembedding=match["qembedding"],

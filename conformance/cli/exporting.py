@@ -45,6 +45,14 @@ def export(
         str | None,
         typer.Option("--use_attention_sink", "--use-attention-sink", help="Keep the first and the last positions: '4,1024'."),
     ] = None,
+    local_global_attention: Annotated[
+        str | None,
+        typer.Option(
+            "--local_global_attention",
+            "--local-global-attention",
+            help="Windows of the layers in turn, 0 for all positions: '16,0'.",
+        ),
+    ] = None,
     qlinear: Annotated[str | None, typer.Option(help="Quantize linear layers: 8da4w, 8da8w, 8w, 4w, or '8da4w,8da8w'.")] = None,
     qlinear_group_size: Annotated[
         int | None,
@@ -128,6 +136,7 @@ def export(
         use_custom_kv_cache=use_custom_kv_cache,
         quantize_kv_cache=quantize_kv_cache,
         use_attention_sink=use_attention_sink,
+        local_global_attention=local_global_attention,
         qlinear=qlinear,
         qlinear_group_size=qlinear_group_size,
         qembedding=qembedding,

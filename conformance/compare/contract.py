@@ -182,6 +182,7 @@ def realised(artifact: Artifact, *, unquantized_bytes: int | None) -> list[str]:
         wrong.append(f"cache layers are {sorted(kinds)} with use_custom_kv_cache={config.use_custom_kv_cache}")
     if attends and (config.use_attention_sink is not None) != ("sink" in kinds):
         wrong.append(f"cache layers are {sorted(kinds)} with use_attention_sink={config.use_attention_sink}")
+    wrong += _local_windows(config, account)
     stored = {layer["bits"] for layer in account.cache if layer["kind"] != "state"}
     if attends and stored != {8 if config.quantize_kv_cache else _BITS[config.dtype]}:
         wrong.append(f"caches store {sorted(stored)} bits with quantize_kv_cache={config.quantize_kv_cache}")
@@ -202,6 +203,24 @@ def realised(artifact: Artifact, *, unquantized_bytes: int | None) -> list[str]:
     if config.use_shared_embedding and not account.realised.shared_embedding:
         wrong.append("the output layer has a copy of the embedding's weight with use_shared_embedding=True")
     return wrong
+
+
+def _local_windows(config: ExportConfig, account: Account) -> list[str]:
+    """Whether the layers that were to be given a window keep a ring of it, and the others everything."""
+    windows = config.local_windows
+    if windows is None:
+        return []
+    found = [(layer["kind"], layer["capacity"]) for layer in account.cache]
+    asked = [
+        # The query's own position is in no cache yet.
+        ("ring", max(window - 1, 1)) if (window := windows[index % len(windows)]) else (kind, capacity)
+        for index, (kind, capacity) in enumerate(found)
+    ]
+    rings = {index for index, (kind, _) in enumerate(found) if kind == "ring"}
+    local = {index for index in range(len(found)) if windows[index % len(windows)]}
+    if found == asked and rings == local:
+        return []
+    return [f"cache layers are {found} with local_global_attention={config.local_global_attention}"]
 
 
 _BITS = {"fp16": 16, "fp32": 32, "bf16": 16}

@@ -290,7 +290,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
             session,
             Known(reference.whole, expected.whole, functools.partial(reference.about, index=reference.first), reference.spans),
             Known(reference.other, expected.other, functools.partial(reference.about, index=reference.last)),
-            window=config.attention_sink[1] if config.attention_sink else window,
+            window=_forgotten(config) or window,
             tolerance=limits,
             one_token=not config.dynamic_shapes,
         )
@@ -373,6 +373,13 @@ def _prompt_tokens(reference: Reference) -> int:
 def eos_ids(model: Any) -> frozenset[int]:
     """The tokens that end a text of a transformers model."""
     return frozenset(special_tokens(model.config, getattr(model, "generation_config", None))[1])
+
+
+def _forgotten(config: ExportConfig) -> int | None:
+    """The smallest window that the configuration gives a layer."""
+    if config.attention_sink is not None:
+        return config.attention_sink[1]
+    return min((window for window in config.local_windows or () if window), default=None)
 
 
 def _window(model: Any) -> int | None:

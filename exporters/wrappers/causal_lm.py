@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from exporters import metadata
-from exporters.attention import custom_sdpa, indexed
+from exporters.attention import custom_sdpa, indexed, local
 from exporters.attention.cache import ExplicitPositionCache, build_layers, cache_argument, first_position
 from exporters.attention.implementation import set_attention
 from exporters.attention.layer import CacheLayer
@@ -72,6 +72,11 @@ class CausalLMExportableModule(nn.Module):
         # Beside a decoder of embeddings there are encoders, with other attention.
         decoder = self.model.get_decoder() if self.embeddings else self.model
         if not self.config.use_custom_sdpa:
+            if self.config.local_windows is not None and not decoder._supports_attention_backend:
+                raise NotApplicableError(
+                    f"local_global_attention: {type(self.model).__name__} writes its attention out instead of asking for an "
+                    "implementation, so its layers cannot be given windows; export without it."
+                )
             rings = any(layer.kind == "ring" for layer in self._layers)
             set_attention(decoder, indexed.NAME if rings else "eager")
             return
@@ -98,10 +103,12 @@ class CausalLMExportableModule(nn.Module):
     def _answer(self, tokens: Tensor, cache_position: Tensor, **further: Any) -> Tensor:
         """As ``forward``, with ``further`` arguments of the model."""
         start = None
-        attention: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        attention = contextlib.ExitStack()
         if self.config.use_custom_sdpa or self.config.use_custom_kv_cache or not self._takes_positions:
             start = first_position(cache_position, self.max_seq_len)
-            attention = custom_sdpa.call(start, self.config.attention_sink)
+            attention.enter_context(custom_sdpa.call(start, self.config.attention_sink))
+        if self.config.local_windows is not None:
+            attention.enter_context(local.call())
         cache = ExplicitPositionCache(
             self.cache,
             cache_position,

@@ -138,8 +138,9 @@ class Seq2SeqLMExportableModule(nn.Module):
         self.max_seq_len: int = config.max_seq_len or min(room or DEFAULT_MAX_SEQ_LEN, DEFAULT_MAX_SEQ_LEN)
         if room and self.max_seq_len > room:
             raise ExportError(f"max_seq_len {self.max_seq_len} exceeds the decoder's context of {room}; use at most {room}.")
-        if config.use_attention_sink is not None:
-            raise NotApplicableError(f"use_attention_sink: the decoder of {type(model).__name__} ends with its text.")
+        for option in ("use_attention_sink", "local_global_attention"):
+            if getattr(config, option) is not None:
+                raise NotApplicableError(f"{option}: the decoder of {type(model).__name__} ends with its text.")
         head = model.get_output_embeddings()
         if config.use_shared_embedding and (head is None or head.weight is not model.get_input_embeddings().weight):
             raise NotApplicableError(
