@@ -118,6 +118,8 @@ NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "xnnpack-fp32-sdpa-kv-sink4w28",
             "xnnpack-fp32-sdpa-kv8-sink4w28",
             "xnnpack-fp32-sdpa-kv-lg16.0",
+            "xnnpack-fp32-sdpa-kv-pt2e",
+            "xnnpack-fp32-sdpa-kv-pt2eqc4-emb8w",
             "xnnpack-fp32-kv8-lg16.0",
             "xnnpack-fp32-kv-8w-emb4w",
             "xnnpack-fp32-4w-static",
@@ -129,8 +131,8 @@ NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "portable-bf16-shared",
             "portable-fp32-8w-emb8w-static",
         ),
-        ENCODER: POOL[ENCODER],
-        VISION: POOL[VISION],
+        ENCODER: (*POOL[ENCODER], "xnnpack-fp32-pt2e", "xnnpack-fp32-pt2eqc4"),
+        VISION: (*POOL[VISION], "xnnpack-fp32-pt2e", "xnnpack-fp32-pt2eqc4"),
         MULTIMODAL: POOL[MULTIMODAL],
         SEQ2SEQ: POOL[SEQ2SEQ],
         CTC: POOL[CTC],
@@ -340,6 +342,7 @@ def parts(configuration: str) -> dict[str, str]:
     plain = replace(
         config, recipe="xnnpack" if config.qlinear else config.recipe, dtype="fp32", use_custom_sdpa=False,
         use_custom_kv_cache=False, quantize_kv_cache=False, use_attention_sink=None, local_global_attention=None,
+        pt2e_quantize=None,
         qembedding=None, qembedding_group_size=None, qlinear_encoder=None, qlinear_encoder_group_size=None,
         qembedding_encoder=None, qembedding_encoder_group_size=None, use_shared_embedding=False, dynamic_shapes=True,
     )  # fmt: skip

@@ -87,15 +87,16 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
         return _check_one_pass(artifact, source)
     assert artifact.account.max_seq_len is not None
     eager = baseline(source, artifact.config, artifact.account.max_seq_len, task=task)
+    constants = artifact.account.constant_methods
     reference = source / "reference.json"
     limit = min(CHECK_TOKENS, artifact.account.max_seq_len)
     if task == "feature-extraction":
-        tokens, skip, trained = [(7 * index) % eager.model.config.vocab_size for index in range(limit)], 0, False
+        tokens, skip, trained = [(7 * index) % constants["get_vocab_size"] for index in range(limit)], 0, False
     elif reference.is_file():
         sample = json.loads(reference.read_text(encoding="utf-8"))["samples"][0]
         tokens, skip = sample["tokens"][:limit], min(sample["prompt_length"], limit - 1)
     else:
-        first = eager.model.generation_config.bos_token_id or 0
+        first = constants.get("get_bos_id", 0)
         said = generate(eager, [first], max_new_tokens=limit - 1)
         tokens, skip = [*said.prompt, *said.tokens][:limit], 0
     fed = torch.tensor([tokens])
@@ -151,15 +152,14 @@ def _check_one_pass(artifact: Artifact, source: Path) -> Check:
     from conformance.compare.boxes import align
     from conformance.compare.logits import compare_logits, judge_logits
     from conformance.compare.tolerance import tolerance
-    from conformance.sessions.eager import EagerInference, rounded_model
+    from conformance.sessions.eager import baseline_inference
     from conformance.sessions.executorch import ExecuTorchInference
 
     task = artifact.account.task
-    model = rounded_model(source, artifact.config, task=task)
     heard = "get_sampling_rate" in artifact.account.constant_methods
     longest = artifact.account.constant_methods.get("get_max_source_len", 0)
-    inputs = _sound(artifact, source, longest) if heard else _noise(artifact, model.config)
-    expected = EagerInference(model).infer(inputs)
+    inputs = _sound(artifact, source, longest) if heard else _noise(artifact)
+    expected = baseline_inference(source, artifact.config, task=task).infer(inputs)
     found = ExecuTorchInference(artifact.program, expected=artifact.account.file).infer(inputs)
     if task == "object-detection":
         found = align(expected, found)  # the order of queries means nothing
@@ -217,11 +217,11 @@ def _sound(artifact: Artifact, source: Path, longest: int) -> dict[str, Tensor]:
     return made
 
 
-def _noise(artifact: Artifact, configuration: object) -> dict[str, Tensor]:
+def _noise(artifact: Artifact) -> dict[str, Tensor]:
     import torch
 
     if artifact.account.max_seq_len is not None:
-        vocabulary = getattr(configuration, "vocab_size", 2)
+        vocabulary = artifact.account.constant_methods["get_vocab_size"]
         ids = torch.tensor([[(7 * index) % vocabulary for index in range(min(CHECK_TOKENS, artifact.account.max_seq_len))]])
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     constants = artifact.account.constant_methods

@@ -1,7 +1,7 @@
 """``ExportConfig``: what is asked of an export, validated, and the grammar of configuration ids.
 
-An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW|-lgW.W...][-qlinear[-gN|-pc]][-embQ[gN]][-encQ[-gN|-pc]][-encembQ[gN]]
-[-shared][-static]``, for example ``xnnpack-fp32-sdpa-kv-8da4w-emb8w``:
+An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW|-lgW.W...][-qlinear[-gN|-pc]|-pt2e[qc4]][-embQ[gN]][-encQ[-gN|-pc]]
+[-encembQ[gN]][-shared][-static]``, for example ``xnnpack-fp32-sdpa-kv-8da4w-emb8w``:
 
 ============= ==========================================================================================================
 ``sdpa``       attention is the custom operator ``llama::custom_sdpa``
@@ -12,6 +12,7 @@ An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW|-lgW.W...][-qlinear[-gN|-pc]]
 ``8da4w``      linear layers have 4-bit weights and 8-bit dynamic activations; ``8da8w``: 8-bit weights
 ``8w``, ``4w`` linear layers have 8- or 4-bit weights and float activations
 ``8da4w+8da8w`` ``8da4w``, and ``8da8w`` in the layers that the group size does not divide
+``pt2e``       as ``8da8w``, of the exported program instead of the model; ``pt2eqc4``: 4-bit weights
 ``gN``, ``pc`` N weights share a scale, or a whole output channel does, where that is not the scheme's default
 ``emb8w``      the embedding has 8-bit weights, one scale a row; ``emb4w``: 4-bit weights in groups of 32
 ``enc8da8w``   linear layers of the encoder, where there is one beside a decoder, are quantized; without it they are not
@@ -80,10 +81,20 @@ QEMBEDDING: Mapping[str, Scheme] = MappingProxyType(
     }
 )
 """Quantization of the embedding, by name."""
+PT2E: Mapping[str, Scheme] = MappingProxyType(
+    {
+        "xnnpack_dynamic": Scheme(8, True, PER_CHANNEL, {"xnnpack": (PER_CHANNEL,)}, ("fp32",)),
+        "xnnpack_dynamic_qc4": Scheme(4, True, PER_CHANNEL, {"xnnpack": (PER_CHANNEL,)}, ("fp32",)),
+    }
+)
+"""Quantization of the linear layers of exported programs, by name."""
+_PT2E_PARTS = MappingProxyType({"xnnpack_dynamic": "pt2e", "xnnpack_dynamic_qc4": "pt2eqc4"})
+"""The part of an id that stands for it."""
 _ID = re.compile(
     r"(?P<recipe>[a-z0-9]+)-(?P<dtype>[a-z]+[0-9]+)(?P<sdpa>-sdpa)?(?:-kv(?P<kv>8?))?(?:-sink(?P<sink>[1-9][0-9]*w[1-9][0-9]*))?"
     r"(?:-lg(?P<local>[0-9]+(?:\.[0-9]+)*))?"
     r"(?:-(?P<qlinear>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<group>g[0-9]+|pc))?)?"
+    r"(?:-(?P<pt2e>pt2e(?:qc4)?))?"
     r"(?:-emb(?P<qembedding>[0-9]+w)(?P<egroup>g[0-9]+|pc)?)?"
     r"(?:-enc(?P<qlinear_encoder>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<encgroup>g[0-9]+|pc))?)?"
     r"(?:-encemb(?P<qembedding_encoder>[0-9]+w)(?P<encegroup>g[0-9]+|pc)?)?(?P<shared>-shared)?(?P<static>-static)?"
@@ -127,6 +138,8 @@ class ExportConfig:
     """As ``qembedding``, of the encoder."""
     qembedding_encoder_group_size: int | None = None
     """As ``qembedding_group_size``, of the encoder."""
+    pt2e_quantize: str | None = None
+    """Quantization of the linear layers of the exported program, a key of ``PT2E``, instead of ``qlinear``; or ``None``."""
     use_shared_embedding: bool = False
     """Store an embedding that is tied to the output layer once."""
     allow_skipped_layers: bool = False
@@ -150,6 +163,7 @@ class ExportConfig:
             ("qembedding", self.qembedding, (None, *QEMBEDDING)),
             ("qlinear_encoder", self.qlinear_encoder, (None, *QLINEAR)),
             ("qembedding_encoder", self.qembedding_encoder, (None, *QEMBEDDING)),
+            ("pt2e_quantize", self.pt2e_quantize, (None, *PT2E)),
         ):
             if value not in allowed:
                 raise unknown_option(kind, value, [name for name in allowed if name])
@@ -163,6 +177,7 @@ class ExportConfig:
         if self.image_size is not None:
             _check_integer("image_size", self.image_size, at_least=1)
         self._check_quantization()
+        self._check_pt2e()
         self._check_attention()
         self._check_local_attention()
         if self.use_shared_embedding and (self.quantized or self.recipe != "portable"):
@@ -206,6 +221,27 @@ class ExportConfig:
                 )
         if self.qlinear is None and self.qlinear_encoder is None and self.allow_skipped_layers:
             raise ExportError("allow_skipped_layers without qlinear would be ignored; add qlinear 8da4w.")
+
+    def _check_pt2e(self) -> None:
+        if self.pt2e_quantize is None:
+            return
+        for option in ("qlinear", "qlinear_encoder"):
+            if getattr(self, option) is not None:
+                raise ExportError(
+                    f"pt2e_quantize and {option} both quantize linear layers, one of them before the program is exported; "
+                    "give one of the two."
+                )
+        scheme = PT2E[self.pt2e_quantize]
+        if self.recipe not in scheme.group_sizes:
+            raise ExportError(
+                f"pt2e_quantize {self.pt2e_quantize!r} needs the recipe 'xnnpack', whose kernels it quantizes for, and not "
+                f"{self.recipe!r}."
+            )
+        if self.dtype not in scheme.dtypes:
+            raise ExportError(
+                f"pt2e_quantize {self.pt2e_quantize!r} cannot be had with dtype {self.dtype!r}: ExecuTorch's quantizer "
+                "annotates layers of fp32 only."
+            )
 
     def _check_local_attention(self) -> None:
         windows = self.local_global_attention
@@ -257,6 +293,7 @@ class ExportConfig:
         if self.qlinear:
             parts.append(self.qlinear.replace(",", "+"))
             parts += [group] if (group := _spoken(self.group_size, QLINEAR[self.qlinear])) else []
+        parts += [_PT2E_PARTS[self.pt2e_quantize]] if self.pt2e_quantize else []
         if self.qembedding:
             parts.append(f"emb{self.qembedding}{_spoken(self.embedding_group_size, QEMBEDDING[self.qembedding])}")
         if self.qlinear_encoder:
@@ -283,7 +320,8 @@ class ExportConfig:
     @property
     def linear_schemes(self) -> tuple[Scheme, ...]:
         """How linear layers are quantized, wherever they are."""
-        return tuple(QLINEAR[name] for name in (self.qlinear, self.qlinear_encoder) if name is not None)
+        named = [QLINEAR[name] for name in (self.qlinear, self.qlinear_encoder) if name is not None]
+        return (*named, *([PT2E[self.pt2e_quantize]] if self.pt2e_quantize is not None else []))
 
     @property
     def of_encoder(self) -> ExportConfig:
@@ -298,6 +336,7 @@ class ExportConfig:
             qlinear_encoder_group_size=None,
             qembedding_encoder=None,
             qembedding_encoder_group_size=None,
+            pt2e_quantize=None,
             allow_skipped_layers=self.allow_skipped_layers and self.qlinear_encoder is not None,
         )
 
@@ -324,7 +363,7 @@ class ExportConfig:
     @property
     def quantized(self) -> bool:
         """Whether any weight is quantized."""
-        return any((self.qlinear, self.qembedding, self.qlinear_encoder, self.qembedding_encoder))
+        return any((self.qlinear, self.qembedding, self.qlinear_encoder, self.qembedding_encoder, self.pt2e_quantize))
 
     @property
     def reduces(self) -> bool:
@@ -341,8 +380,9 @@ class ExportConfig:
         match = _ID.fullmatch(text)
         if match is None:
             raise ExportError(
-                f"{text!r} is no configuration id. One reads recipe-dtype[-sdpa][-kv[8]][-sinkSwW|-lgW.W][-8da4w[-gN|-pc]]"
-                "[-emb8w[gN]][-enc8da4w[-gN|-pc]][-encemb8w[gN]][-shared][-static], such as 'xnnpack-fp32-sdpa-kv-8da4w-emb8w'."
+                f"{text!r} is no configuration id. One reads recipe-dtype[-sdpa][-kv[8]][-sinkSwW|-lgW.W]"
+                "[-8da4w[-gN|-pc]|-pt2e][-emb8w[gN]][-enc8da4w[-gN|-pc]][-encemb8w[gN]][-shared][-static], such as "
+                "'xnnpack-fp32-sdpa-kv-8da4w-emb8w'."
             )
         config = cls(
             recipe=match["recipe"],
@@ -360,6 +400,7 @@ class ExportConfig:
             qlinear_encoder_group_size=_read(match["encgroup"]),
             qembedding_encoder=match["qembedding_encoder"],
             qembedding_encoder_group_size=_read(match["encegroup"]),
+            pt2e_quantize=next((name for name, part in _PT2E_PARTS.items() if part == match["pt2e"]), None),
             use_shared_embedding=match["shared"] is not None,
             dynamic_shapes=match["static"] is None,
             **options,

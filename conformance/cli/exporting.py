@@ -83,6 +83,14 @@ def export(
         int | None,
         typer.Option("--qembedding_encoder_group_size", "--qembedding-encoder-group-size", help="As --qembedding_group_size."),
     ] = None,
+    pt2e_quantize: Annotated[
+        str | None,
+        typer.Option(
+            "--pt2e_quantize",
+            "--pt2e-quantize",
+            help="Quantize linear layers of the exported program: xnnpack_dynamic, xnnpack_dynamic_qc4.",
+        ),
+    ] = None,
     use_shared_embedding: Annotated[
         bool, typer.Option("--use_shared_embedding", "--use-shared-embedding", help="Store a tied embedding once.")
     ] = False,
@@ -145,6 +153,7 @@ def export(
         qlinear_encoder_group_size=qlinear_encoder_group_size,
         qembedding_encoder=qembedding_encoder,
         qembedding_encoder_group_size=qembedding_encoder_group_size,
+        pt2e_quantize=pt2e_quantize,
         use_shared_embedding=use_shared_embedding,
         allow_skipped_layers=allow_skipped_layers,
         dynamic_shapes=not disable_dynamic_shapes,

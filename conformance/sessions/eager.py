@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 
 from conformance.sessions import eager_cache
-from conformance.sessions.protocol import SessionError, check_call
+from conformance.sessions.converted import ConvertedInference, ConvertedSession, converted
+from conformance.sessions.protocol import GenerationSession, InferenceSession, SessionError, check_call
 from exporters.config import ExportConfig
 
 
@@ -91,6 +93,17 @@ class EagerSession:
         return answers[0].float()
 
 
+def baseline_inference(checkpoint: Path, config: ExportConfig, *, task: str) -> InferenceSession:
+    """The baseline of a model of one pass, which rounds what the configuration rounds.
+
+    Raises:
+        ExportError: as ``rounded_model``.
+    """
+    if config.pt2e_quantize is not None:
+        return ConvertedInference(converted(checkpoint, config, task=task), config)
+    return EagerInference(rounded_model(checkpoint, config, task=task))
+
+
 class EagerInference:
     """The reference for models of one pass: a transformers model in evaluation mode, with ``attn_implementation="eager"``."""
 
@@ -133,10 +146,26 @@ def eager_session(model: Any, max_seq_len: int, config: ExportConfig) -> EagerSe
     )
 
 
-def baseline(checkpoint: Path, config: ExportConfig, max_seq_len: int, *, task: str = "text-generation") -> EagerSession:
+def baseline(
+    checkpoint: Path,
+    config: ExportConfig,
+    max_seq_len: int,
+    *,
+    task: str = "text-generation",
+    session: Callable[[Any, int, ExportConfig], GenerationSession] = eager_session,
+) -> GenerationSession:
     """Eager PyTorch, rounding what the configuration rounds: its dtype, its quantized weights, its cache.
+
+    Args:
+        checkpoint: A checkpoint directory.
+        config: A configuration.
+        max_seq_len: Positions a sequence may have.
+        task: What the model does.
+        session: The session of a transformers model.
 
     Raises:
         ExportError: the checkpoint cannot be loaded, or not be quantized as the configuration asks.
     """
-    return eager_session(rounded_model(checkpoint, config, task=task), max_seq_len, config)
+    if config.pt2e_quantize is not None:
+        return ConvertedSession(converted(checkpoint, replace(config, max_seq_len=max_seq_len), task=task), config)
+    return session(rounded_model(checkpoint, config, task=task), max_seq_len, config)

@@ -19,7 +19,7 @@ from conformance.compare.contract import Signature, causal_signature, check_cont
 from conformance.compare.tolerance import Tolerance, tolerance
 from conformance.generate import Generation
 from conformance.record import Check, Record
-from conformance.sessions.eager import eager_session, rounded_model
+from conformance.sessions.eager import baseline, eager_session
 from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.protocol import ConditionedSession, GenerationSession
 from conformance.tasks import Bench, Bencher, Phase, Runner, stages
@@ -267,8 +267,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         empty = task.vacuous(fp32)
         expected, rounding = fp32, eager
         if config.reduces:
-            rounded = rounded_model(checkpoint, config, task=model.task)
-            rounding = task.eager(rounded, reference.max_seq_len, config)
+            rounding = baseline(checkpoint, config, reference.max_seq_len, task=model.task, session=task.eager)
             expected = _answers(task, rounding, reference, eos, guess=True)
     record.max_seq_len = reference.max_seq_len
     record.sliding_window = window = _window(eager_model)

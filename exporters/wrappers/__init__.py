@@ -112,6 +112,21 @@ def refuse_cache_options(model: Any, config: ExportConfig) -> None:
             )
 
 
+def refuse_pt2e(model: Any, config: ExportConfig) -> None:
+    """Refuse quantization of exported programs where there are several.
+
+    Raises:
+        NotApplicableError: the configuration asks for it.
+    """
+    from exporters.errors import NotApplicableError
+
+    if config.pt2e_quantize is not None:
+        raise NotApplicableError(
+            f"pt2e_quantize: {type(model).__name__} becomes several methods, and programs are quantized one at a time; use "
+            "qlinear, and qlinear_encoder for its encoder."
+        )
+
+
 def reads_both_ways(model: Any) -> bool:
     """Whether a transformers model is an encoder, whose every token sees those after it, and no decoder with a KV cache."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from exporters import metadata
 from exporters.config import ExportConfig
 from exporters.errors import NotApplicableError
-from exporters.wrappers import ExportableMethod
+from exporters.wrappers import ExportableMethod, refuse_pt2e
 from exporters.wrappers.causal_lm import CausalLMExportableModule
 from exporters.wrappers.modalities import modality_encoder
 
@@ -135,6 +135,7 @@ class MultiModalTextToTextExportableModule(nn.Module):
 
     def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
         super().__init__()
+        refuse_pt2e(model, config)
         self.config = config
         self.model = model
         plain = functools.partial(CausalLMExportableModule, embeddings=True)

@@ -18,7 +18,7 @@ from exporters.attention.implementation import set_attention
 from exporters.attention.layer import CacheLayer
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
-from exporters.wrappers import ExportableMethod
+from exporters.wrappers import ExportableMethod, refuse_pt2e
 from exporters.wrappers.clamping import clamped
 from exporters.wrappers.source import source_of
 
@@ -134,6 +134,7 @@ class Seq2SeqLMExportableModule(nn.Module):
 
     def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
         super().__init__()
+        refuse_pt2e(model, config)
         room = decoder_context(model)
         self.max_seq_len: int = config.max_seq_len or min(room or DEFAULT_MAX_SEQ_LEN, DEFAULT_MAX_SEQ_LEN)
         if room and self.max_seq_len > room:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters import ExportConfig, ExportError
-from exporters.config import DTYPES, GROUPED, PER_CHANNEL, QEMBEDDING, QLINEAR, RECIPES
+from exporters.config import DTYPES, GROUPED, PER_CHANNEL, PT2E, QEMBEDDING, QLINEAR, RECIPES
 
 
 @st.composite
@@ -11,9 +11,11 @@ def options(draw):
     """Options that the exporter takes together, group sizes with and without their being said."""
     recipe, dtype = draw(st.sampled_from(RECIPES)), draw(st.sampled_from(DTYPES))
     taken = {"recipe": recipe, "dtype": dtype, "dynamic_shapes": draw(st.booleans())}
+    pt2e = recipe == "xnnpack" and dtype == "fp32" and draw(st.booleans())
+    taken["pt2e_quantize"] = draw(st.sampled_from(sorted(PT2E))) if pt2e else None
     for kind, schemes in (("qlinear", QLINEAR), ("qembedding", QEMBEDDING)):
         able = [name for name, scheme in schemes.items() if recipe in scheme.group_sizes and dtype in scheme.dtypes]
-        taken[kind] = name = draw(st.sampled_from([None, *able]))
+        taken[kind] = name = draw(st.sampled_from([None, *able] if kind == "qembedding" or not pt2e else [None]))
         if name is not None:
             sizes = {GROUPED: [32, 64, 96, 128, 256], PER_CHANNEL: [PER_CHANNEL]}
             allowed = [size for each in schemes[name].group_sizes[recipe] for size in sizes[each]]
@@ -54,7 +56,7 @@ def test_different_configurations_have_different_ids(first, second):
 
 @given(configs)
 def test_what_rounds_or_forgets_reduces(config):
-    layers = config.qlinear or config.qembedding
+    layers = config.qlinear or config.qembedding or config.pt2e_quantize
     assert config.quantized == (layers is not None)
     exact = config.dtype == "fp32" and not layers and not config.quantize_kv_cache
     exact = exact and config.attention_sink is None and config.local_windows is None
@@ -68,6 +70,11 @@ def test_what_rounds_or_forgets_reduces(config):
         (
             "xnnpack-fp32-sdpa-kv-sink4w28",
             {"use_custom_sdpa": True, "use_custom_kv_cache": True, "use_attention_sink": "4,28"},
+        ),
+        ("xnnpack-fp32-pt2e", {"pt2e_quantize": "xnnpack_dynamic"}),
+        (
+            "xnnpack-fp32-pt2eqc4-emb8w-static",
+            {"pt2e_quantize": "xnnpack_dynamic_qc4", "qembedding": "8w", "dynamic_shapes": False},
         ),
         ("portable-fp32-kv-lg16.0", {"recipe": "portable", "use_custom_kv_cache": True, "local_global_attention": "16,0"}),
         ("xnnpack-fp32-kv-lg0.16.32", {"use_custom_kv_cache": True, "local_global_attention": "0,16,32,0,16,32"}),
@@ -188,6 +195,14 @@ def test_an_id_that_means_nothing_is_refused_with_a_way_on(text, says):
             },
             "both say what a layer forgets; give one of the two",
         ),
+        (
+            {"pt2e_quantize": "xnnpack"},
+            "unknown pt2e_quantize 'xnnpack'. Did you mean 'xnnpack_dynamic'?",
+        ),
+        ({"pt2e_quantize": "xnnpack_dynamic", "qlinear": "8da4w"}, "pt2e_quantize and qlinear both quantize linear layers"),
+        ({"pt2e_quantize": "xnnpack_dynamic", "qlinear_encoder": "8da4w"}, "pt2e_quantize and qlinear_encoder both quantize"),
+        ({"pt2e_quantize": "xnnpack_dynamic", "recipe": "portable"}, "needs the recipe 'xnnpack', whose kernels it quantizes"),
+        ({"pt2e_quantize": "xnnpack_dynamic", "dtype": "fp16"}, "'xnnpack_dynamic' cannot be had with dtype 'fp16'"),
         ({"dtype": "fp64"}, "unknown dtype 'fp64'. Did you mean 'fp"),
     ],
 )
