@@ -21,16 +21,18 @@ An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW|-lgW.W...][-qlinear[-gN|-pc]|
 ``static``     a decoder takes one token a call, an encoder texts padded to the longest, instead of any length
 ============= ==========================================================================================================
 
-``max_seq_len``, ``max_source_len``, ``image_size`` and ``allow_skipped_layers`` belong to the model at hand and are not part of
-the id.
+``max_seq_len``, ``max_source_len``, ``image_size``, ``allow_skipped_layers`` and ``metadata`` belong to the model at hand and
+are not part of the id.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -155,7 +157,12 @@ class ExportConfig:
     image_size: int | None = None
     """Height and width of images, in pixels; ``None`` takes what the checkpoint names."""
 
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Constant methods to add to the program, or to put in the place of those that name its special tokens: by name a number, a
+    text, or a list of them. What the model fixes (``get_vocab_size``, for one) may be said and not be changed."""
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metadata", _constants(self.metadata))
         for kind, value, allowed in (
             ("recipe", self.recipe, RECIPES),
             ("dtype", self.dtype, DTYPES),
@@ -167,9 +174,9 @@ class ExportConfig:
         ):
             if value not in allowed:
                 raise unknown_option(kind, value, [name for name in allowed if name])
-        for field in dataclasses.fields(self):
-            if field.type == "bool" and not isinstance(getattr(self, field.name), bool):
-                raise ExportError(f"{field.name} is {getattr(self, field.name)!r}; allowed: true, false.")
+        for each in dataclasses.fields(self):
+            if each.type == "bool" and not isinstance(getattr(self, each.name), bool):
+                raise ExportError(f"{each.name} is {getattr(self, each.name)!r}; allowed: true, false.")
         if self.max_seq_len is not None:
             _check_integer("max_seq_len", self.max_seq_len, at_least=2)
         if self.max_source_len is not None:
@@ -425,6 +432,48 @@ class ExportConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Every option and its value; ``from_mapping`` reads it back."""
         return dataclasses.asdict(self)
+
+
+def read_metadata(text: str) -> dict[str, Any]:
+    """The constant methods that a JSON object names, as ``ExportConfig.metadata`` takes them.
+
+    Raises:
+        ExportError: it is no JSON object, or names what no constant method can be.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ExportError(f"metadata {text!r} is no JSON: {error}. Give an object, such as {_METADATA}.") from error
+    return _constants(values)
+
+
+_METADATA = """'{"get_bos_id": 1, "get_eos_ids": [2, 3]}'"""
+
+
+def _constants(values: object) -> dict[str, Any]:
+    """Names and types of constant methods, checked."""
+    if not isinstance(values, Mapping):
+        raise ExportError(f"metadata is {values!r}; give names and values, such as {_METADATA}.")
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ExportError(
+                f"metadata names {name!r}; a method's name has letters, digits and underscores, such as get_bos_id."
+            )
+        items = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not items or not all(_is_constant(item) for item in items) or len({type(item) for item in items}) > 1:
+            raise ExportError(
+                f"metadata {name} is {value!r}; a constant method answers a whole number of 64 bits, a finite fraction, true "
+                "or false, a text, or a list of one kind of them."
+            )
+        found[name] = items if isinstance(value, (list, tuple)) else value
+    return found
+
+
+def _is_constant(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, (bool, str)) or (isinstance(value, int) and -(2**63) <= value < 2**63)
 
 
 def _check_integer(name: str, value: object, *, at_least: int) -> None:

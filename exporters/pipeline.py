@@ -284,8 +284,12 @@ def trace_wrapper(wrapper: Wrapper) -> Traced:
     import torch
 
     from exporters.folding import fold_constants
+    from exporters.metadata import with_metadata
     from exporters.pt2e import quantize_program
 
+    # Before anything that takes long: a refusal comes at once.
+    methods = wrapper.methods()
+    constants = with_metadata(wrapper.constant_methods(), wrapper.config.metadata, methods)
     programs = {
         name: torch.export.export(
             method.module,
@@ -294,16 +298,16 @@ def trace_wrapper(wrapper: Wrapper) -> Traced:
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=method.deferred,
         )
-        for name, method in wrapper.methods().items()
+        for name, method in methods.items()
     }
-    programs |= {name: fold_constants(programs[name]) for name, method in wrapper.methods().items() if method.fold}
+    programs |= {name: fold_constants(programs[name]) for name, method in methods.items() if method.fold}
     quantization = None
     if wrapper.config.pt2e_quantize is not None:
-        ((name, method),) = wrapper.methods().items()
+        ((name, method),) = methods.items()
         programs[name], quantization = quantize_program(programs[name], method, wrapper.config)
     return Traced(
         programs,
-        dict(wrapper.constant_methods()),
+        constants,
         type(wrapper).__name__,
         wrapper.max_seq_len,
         wrapper.cache_report(),

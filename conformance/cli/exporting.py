@@ -12,7 +12,7 @@ from rich.text import Text
 from conformance.cli.console import app, err, notice, out, style
 from conformance.cli.options import Scale, Stock
 from conformance.errors import ConformanceError
-from exporters.config import ExportConfig
+from exporters.config import ExportConfig, read_metadata
 from exporters.errors import ExportError
 from zoo import registry
 from zoo.errors import unknown
@@ -118,6 +118,9 @@ def export(
         int | None,
         typer.Option("--image_size", "--image-size", help="Height and width of images (default: what the checkpoint names)."),
     ] = None,
+    metadata: Annotated[
+        str | None, typer.Option(help='Constant methods to add, as JSON: \'{"get_bos_id": 1, "get_eos_ids": [2, 3]}\'.')
+    ] = None,
     disable_dynamic_shapes: Annotated[
         bool,
         typer.Option(
@@ -160,6 +163,7 @@ def export(
         max_seq_len=max_seq_len,
         max_source_len=max_source_len,
         image_size=image_size,
+        metadata={} if metadata is None else read_metadata(metadata),
     )
     row = registry.models().get(model)
     task = task or (row.task if row is not None else "text-generation")

@@ -50,8 +50,10 @@ def check_contract(
             the file's size says nothing of them.
     """
     wrong: list[str] = []
-    for name, expected in signature.constants.items():
+    for name, expected in {**signature.constants, **artifact.config.metadata}.items():
         found = session.constant(name) if name in session.methods else None
+        if isinstance(expected, list) and not isinstance(found, list):
+            found = [found]
         if found != expected:
             wrong.append(f"{name} is {found!r}, expected {expected!r}")
     entry_points = session.methods - set(artifact.account.constant_methods)
