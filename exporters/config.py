@@ -21,8 +21,8 @@ An id reads ``recipe-dtype[-sdpa][-kv[8]][-sinkSwW|-lgW.W...][-qlinear[-gN|-pc]|
 ``static``     a decoder takes one token a call, an encoder texts padded to the longest, instead of any length
 ============= ==========================================================================================================
 
-``max_seq_len``, ``max_source_len``, ``image_size``, ``allow_skipped_layers`` and ``metadata`` belong to the model at hand and
-are not part of the id.
+``max_seq_len``, ``max_prefill_len``, ``max_source_len``, ``image_size``, ``allow_skipped_layers`` and ``metadata`` belong to
+the model at hand and are not part of the id.
 """
 
 from __future__ import annotations
@@ -151,6 +151,9 @@ class ExportConfig:
     max_seq_len: int | None = None
     """Positions of a sequence, prompt and answer together; ``None`` takes the checkpoint's context, at most 2048 (512 in an
     encoder)."""
+    max_prefill_len: int | None = None
+    """Tokens that a decoder takes in one call at most, which bounds the memory it plans; a longer prompt is fed in parts.
+    ``None`` takes ``max_seq_len``."""
     max_source_len: int | None = None
     """What the encoder in front of a decoder, or of a model of sound, reads at most: tokens of a text; samples or frames of a
     sound, as its feature extractor makes them. ``None`` takes the checkpoint's context, at most 512 tokens or 30 seconds."""
@@ -179,6 +182,9 @@ class ExportConfig:
                 raise ExportError(f"{each.name} is {getattr(self, each.name)!r}; allowed: true, false.")
         if self.max_seq_len is not None:
             _check_integer("max_seq_len", self.max_seq_len, at_least=2)
+        if self.max_prefill_len is not None:
+            _check_integer("max_prefill_len", self.max_prefill_len, at_least=2)
+            _check_prefill(self.max_prefill_len, self.max_seq_len, self.dynamic_shapes)
         if self.max_source_len is not None:
             _check_integer("max_source_len", self.max_source_len, at_least=1)
         if self.image_size is not None:
@@ -479,6 +485,19 @@ def _is_constant(value: object) -> bool:
 def _check_integer(name: str, value: object, *, at_least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise ExportError(f"{name} is {value!r}; give a whole number of at least {at_least}.")
+
+
+def _check_prefill(length: int, max_seq_len: int | None, dynamic_shapes: bool) -> None:
+    if not dynamic_shapes:
+        raise ExportError(
+            f"max_prefill_len {length} without dynamic_shapes would be ignored: such a program takes one token a call. Give "
+            "one of the two."
+        )
+    if max_seq_len is not None and length > max_seq_len:
+        raise ExportError(
+            f"max_prefill_len {length} exceeds the {max_seq_len} positions of the cache (max_seq_len); use at most "
+            f"{max_seq_len}."
+        )
 
 
 def _effective(size: int | None, schemes: Mapping[str, Scheme], name: str | None) -> int:

@@ -15,16 +15,26 @@ DTYPE_CODES: Mapping[str, int] = {"fp16": 5, "fp32": 6, "bf16": 15}
 
 
 def causal_lm(
-    model: PreTrainedModel, config: ExportConfig, *, max_seq_len: int, heads: int, head_dim: int, rewinds: bool
+    model: PreTrainedModel,
+    config: ExportConfig,
+    *,
+    max_seq_len: int,
+    max_prefill_len: int,
+    heads: int,
+    head_dim: int,
+    rewinds: bool,
 ) -> dict[str, Any]:
     """The constant methods of a decoder-only language model.
 
-    ``get_max_seq_len`` is both the longest prompt of one call and, as ``get_max_context_len``, what the cache holds.
+    ``get_max_seq_len`` is what one call takes, by which ExecuTorch's ``TextLLMRunner`` cuts a prompt, and
+    ``get_max_context_len`` what the cache holds.
     A token id that the model does not define has no method, nor have heads in a model that does not attend.
     ``supports_rewind`` says whether a sequence can be taken up again at an earlier position: a ring has overwritten it, and a
     recurrence has gone on.
 
     Args:
+        max_seq_len: Positions of the cache.
+        max_prefill_len: Tokens of one call at most.
         heads: Key-value heads of the cache; 0 without attention.
         head_dim: Width of a key; 0 without attention.
         rewinds: Whether every layer keeps every position.
@@ -32,7 +42,7 @@ def causal_lm(
     text = model.config.get_text_config()
     generation = getattr(model, "generation_config", None)  # only models with an output layer have one
     constants: dict[str, Any] = {
-        "get_max_seq_len": max_seq_len,
+        "get_max_seq_len": max_prefill_len,
         "get_max_context_len": max_seq_len,
         "get_vocab_size": text.vocab_size,
         "get_n_layers": text.num_hidden_layers,
@@ -67,6 +77,7 @@ def seq2seq_lm(
     config: ExportConfig,
     *,
     max_seq_len: int,
+    max_prefill_len: int,
     layers: int,
     heads: int,
     head_dim: int,
@@ -84,7 +95,7 @@ def seq2seq_lm(
     """
     text = model.config.get_text_config()
     constants: dict[str, Any] = {
-        "get_max_seq_len": max_seq_len,
+        "get_max_seq_len": max_prefill_len,
         "get_max_context_len": max_seq_len,
         "get_vocab_size": model.config.vocab_size,
         "get_n_layers": layers,

@@ -106,6 +106,10 @@ def export(
         int | None,
         typer.Option("--max_seq_len", "--max-seq-len", help="Positions of the cache (default: the context, at most 2048)."),
     ] = None,
+    max_prefill_len: Annotated[
+        int | None,
+        typer.Option("--max_prefill_len", "--max-prefill-len", help="Tokens of one call at most (default: --max_seq_len)."),
+    ] = None,
     max_source_len: Annotated[
         int | None,
         typer.Option(
@@ -161,6 +165,7 @@ def export(
         allow_skipped_layers=allow_skipped_layers,
         dynamic_shapes=not disable_dynamic_shapes,
         max_seq_len=max_seq_len,
+        max_prefill_len=max_prefill_len,
         max_source_len=max_source_len,
         image_size=image_size,
         metadata={} if metadata is None else read_metadata(metadata),

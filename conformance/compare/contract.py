@@ -81,11 +81,18 @@ def causal_signature(model: Model, eager: Any, artifact: Artifact, reference: ob
     configuration, generation = eager.config, getattr(eager, "generation_config", None)
     text = configuration.get_text_config()
     width = text.hidden_size if model.task == "feature-extraction" else text.vocab_size
-    length = (artifact.account.max_seq_len or 0) if artifact.config.dynamic_shapes else 1
+    length = longest_call(artifact)
     return Signature(
         constants=expected_constants(configuration, generation, artifact),
         methods={"forward": MethodSignature((((1, length), LONG), ((length,), LONG)), ((1, length, width),))},
     )
+
+
+def longest_call(artifact: Artifact) -> int:
+    """Tokens that one call of a decoder takes at most."""
+    if not artifact.config.dynamic_shapes:
+        return 1
+    return artifact.config.max_prefill_len or artifact.account.max_seq_len or 0
 
 
 def text_constants(configuration: Any, artifact: Artifact) -> Mapping[str, Any]:
@@ -108,7 +115,7 @@ def expected_constants(configuration: Any, generation: Any, artifact: Artifact) 
     text = configuration.get_text_config()
     config = artifact.config
     expected = {
-        "get_max_seq_len": artifact.account.max_seq_len,
+        "get_max_seq_len": config.max_prefill_len or artifact.account.max_seq_len,
         "get_max_context_len": artifact.account.max_seq_len,
         "get_vocab_size": text.vocab_size,
         "get_n_layers": text.num_hidden_layers,

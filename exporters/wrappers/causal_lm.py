@@ -18,7 +18,7 @@ from exporters.attention.implementation import set_attention
 from exporters.attention.layer import CacheLayer
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
-from exporters.wrappers import ExportableMethod
+from exporters.wrappers import ExportableMethod, prefill_len
 
 DEFAULT_MAX_SEQ_LEN = 2048
 
@@ -46,6 +46,7 @@ class CausalLMExportableModule(nn.Module):
             raise ExportError(
                 f"max_seq_len {self.max_seq_len} exceeds the model's context of {context}; use at most {context}."
             )
+        self.max_prefill_len = prefill_len(config, self.max_seq_len)
         self.config = config
         self.embeddings = embeddings
         head = model.get_output_embeddings()
@@ -127,11 +128,11 @@ class CausalLMExportableModule(nn.Module):
         return answers
 
     def methods(self) -> Mapping[str, ExportableMethod]:
-        """``forward``, with a sequence length from 1 to ``max_seq_len``, or of exactly 1."""
-        count = min(3, self.max_seq_len) if self.config.dynamic_shapes else 1
+        """``forward``, with a sequence length from 1 to ``max_prefill_len``, or of exactly 1."""
+        count = min(3, self.max_prefill_len) if self.config.dynamic_shapes else 1
         tokens = torch.zeros(1, count, dtype=torch.long)
         inputs = (self.model.get_input_embeddings()(tokens) if self.embeddings else tokens, torch.arange(count))
-        length = torch.export.Dim("length", min=1, max=self.max_seq_len)
+        length = torch.export.Dim("length", min=1, max=self.max_prefill_len)
         shapes = ({1: length}, {0: length}) if self.config.dynamic_shapes else None
         return {"forward": ExportableMethod(module=self, example_inputs=inputs, dynamic_shapes=shapes)}
 
@@ -140,6 +141,7 @@ class CausalLMExportableModule(nn.Module):
             self.model,
             self.config,
             max_seq_len=self.max_seq_len,
+            max_prefill_len=self.max_prefill_len,
             heads=max(layer.heads for layer in self._layers),
             head_dim=max(layer.key_dim for layer in self._layers),
             rewinds=all(layer.kind in ("static", "custom") for layer in self._layers),

@@ -203,6 +203,9 @@ def test_an_id_that_means_nothing_is_refused_with_a_way_on(text, says):
         ({"pt2e_quantize": "xnnpack_dynamic", "qlinear_encoder": "8da4w"}, "pt2e_quantize and qlinear_encoder both quantize"),
         ({"pt2e_quantize": "xnnpack_dynamic", "recipe": "portable"}, "needs the recipe 'xnnpack', whose kernels it quantizes"),
         ({"pt2e_quantize": "xnnpack_dynamic", "dtype": "fp16"}, "'xnnpack_dynamic' cannot be had with dtype 'fp16'"),
+        ({"max_prefill_len": 1}, "max_prefill_len is 1; give a whole number of at least 2"),
+        ({"max_prefill_len": 65, "max_seq_len": 64}, "max_prefill_len 65 exceeds the 64 positions of the cache (max_seq_len)"),
+        ({"max_prefill_len": 8, "dynamic_shapes": False}, "max_prefill_len 8 without dynamic_shapes would be ignored"),
         ({"dtype": "fp64"}, "unknown dtype 'fp64'. Did you mean 'fp"),
     ],
 )
