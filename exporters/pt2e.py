@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,7 +50,7 @@ def quantize_program(program: Any, method: ExportableMethod, config: ExportConfi
         ),
     )
     graph = prepare_pt2e(program.module(check_guards=False), quantizer)
-    graph(*method.example_inputs)  # weights are observed; what is observed of activations is not used
+    _observe_weights(graph)
     graph = convert_pt2e(graph)
     DuplicateDynamicQuantChainPass()(graph)
     made = _scale_each_token(graph)
@@ -65,6 +66,23 @@ def quantize_program(program: Any, method: ExportableMethod, config: ExportConfi
         ),
         report,
     )
+
+
+def _observe_weights(graph: Any) -> None:
+    """Show the weights of linear layers to their observers. The program is not run: what is observed of activations is not
+    used, and a run would leave its numbers in the KV cache.
+
+    Raises:
+        ExportError: a layer multiplies with something else than a weight.
+    """
+    for node in graph.graph.nodes:
+        if node.target is not torch.ops.aten.linear.default:
+            continue
+        observer = node.args[1]
+        if observer.op != "call_module" or observer.args[0].op != "get_attr":
+            raise ExportError(f"pt2e_quantize: {node.name} has no weight of its own to quantize; export without it.")
+        weight = operator.attrgetter(observer.args[0].target)(graph)
+        graph.get_submodule(observer.target)(weight)
 
 
 def _quantizer() -> Any:

@@ -101,6 +101,9 @@ def test_a_decoder_is_quantized_whole_and_its_sequence_may_be_fed_in_any_way(toy
     traced = trace(model, "text-generation", config)
     layers = {layer.name for layer in report.joined(traced.quantization).layers if layer.kind == "linear"}
     assert len(layers) == len(linears)
+    caches = [value for name, value in traced.programs["forward"].state_dict.items() if name.startswith("cache")]
+    assert len(caches) >= 4
+    assert not any(bool(value.any()) for value in caches if value.dtype is torch.float32 and value.shape[-1] > 1)
     session = ConvertedSession(traced, config)
     tokens = torch.randint(0, 48, (1, 24), generator=torch.Generator().manual_seed(1))
     whole = session.forward(tokens, 0).clone()
