@@ -117,6 +117,10 @@ NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "xnnpack-bf16-kv8-emb8w",
             "xnnpack-fp32-sdpa-kv-sink4w28",
             "xnnpack-fp32-sdpa-kv8-sink4w28",
+            "xnnpack-fp32-sdpa-kv-lg16.0",
+            "xnnpack-fp32-sdpa-kv-pt2e",
+            "xnnpack-fp32-sdpa-kv-pt2eqc4-emb8w",
+            "xnnpack-fp32-kv8-lg16.0",
             "xnnpack-fp32-kv-8w-emb4w",
             "xnnpack-fp32-4w-static",
             "xnnpack-fp32-kv-8da8w",
@@ -127,8 +131,8 @@ NIGHTLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "portable-bf16-shared",
             "portable-fp32-8w-emb8w-static",
         ),
-        ENCODER: POOL[ENCODER],
-        VISION: POOL[VISION],
+        ENCODER: (*POOL[ENCODER], "xnnpack-fp32-pt2e", "xnnpack-fp32-pt2eqc4"),
+        VISION: (*POOL[VISION], "xnnpack-fp32-pt2e", "xnnpack-fp32-pt2eqc4"),
         MULTIMODAL: POOL[MULTIMODAL],
         SEQ2SEQ: POOL[SEQ2SEQ],
         CTC: POOL[CTC],
@@ -160,6 +164,10 @@ def _needs_multiples_of(config: ExportConfig) -> int:
     return grouped or 1
 
 
+def _first_layer_is_local(config: ExportConfig) -> bool:
+    return config.local_windows is not None and config.local_windows[0] > 0
+
+
 RULES: tuple[Rule, ...] = (
     Rule("own_attention", lambda config: config.use_custom_sdpa, "custom SDPA cannot take its place"),
     Rule("soft_capping", lambda config: config.use_custom_sdpa, "llama::custom_sdpa would drop the cap"),
@@ -170,6 +178,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("recurrent", lambda config: config.dynamic_shapes, "it takes one token a call (-static)"),
     Rule("all_sliding", lambda config: config.use_attention_sink is not None, "no layer is left for an attention sink"),
+    Rule("own_attention", lambda config: config.local_global_attention is not None, "its layers cannot be given windows"),
+    Rule("all_sliding", lambda config: config.local_global_attention is not None, "there is none to give a window to"),
+    Rule("some_sliding", lambda config: config.local_global_attention is not None, "its windows are its own"),
+    Rule("some_attend", _first_layer_is_local, "its first layer has nothing to give a window to"),
     Rule("looks_ahead", lambda config: not config.dynamic_shapes, "they have to be fed in one call"),
     Rule("position_bias", lambda config: config.use_custom_sdpa, "llama::custom_sdpa would drop it"),
     Rule("listens", lambda config: config.qembedding_encoder is not None, "there is no embedding of tokens in it"),
@@ -329,9 +341,10 @@ def parts(configuration: str) -> dict[str, str]:
     config = ExportConfig.from_id(configuration)
     plain = replace(
         config, recipe="xnnpack" if config.qlinear else config.recipe, dtype="fp32", use_custom_sdpa=False,
-        use_custom_kv_cache=False, quantize_kv_cache=False, use_attention_sink=None, qembedding=None,
-        qembedding_group_size=None, qlinear_encoder=None, qlinear_encoder_group_size=None, qembedding_encoder=None,
-        qembedding_encoder_group_size=None, use_shared_embedding=False, dynamic_shapes=True,
+        use_custom_kv_cache=False, quantize_kv_cache=False, use_attention_sink=None, local_global_attention=None,
+        pt2e_quantize=None,
+        qembedding=None, qembedding_group_size=None, qlinear_encoder=None, qlinear_encoder_group_size=None,
+        qembedding_encoder=None, qembedding_encoder_group_size=None, use_shared_embedding=False, dynamic_shapes=True,
     )  # fmt: skip
     linear = plain.id.split("-", 2)[2] if config.qlinear else ""
     return {

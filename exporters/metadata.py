@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from transformers import PreTrainedModel
 
 from exporters.config import ExportConfig
+from exporters.errors import ExportError
 
 DTYPE_CODES: Mapping[str, int] = {"fp16": 5, "fp32": 6, "bf16": 15}
 """``torch.dtype`` as ExecuTorch's ``ScalarType`` numbers it."""
 
 
 def causal_lm(
-    model: PreTrainedModel, config: ExportConfig, *, max_seq_len: int, heads: int, head_dim: int, rewinds: bool
+    model: PreTrainedModel,
+    config: ExportConfig,
+    *,
+    max_seq_len: int,
+    max_prefill_len: int,
+    heads: int,
+    head_dim: int,
+    rewinds: bool,
 ) -> dict[str, Any]:
     """The constant methods of a decoder-only language model.
 
-    ``get_max_seq_len`` is both the longest prompt of one call and, as ``get_max_context_len``, what the cache holds.
+    ``get_max_seq_len`` is what one call takes, by which ExecuTorch's ``TextLLMRunner`` cuts a prompt, and
+    ``get_max_context_len`` what the cache holds.
     A token id that the model does not define has no method, nor have heads in a model that does not attend.
     ``supports_rewind`` says whether a sequence can be taken up again at an earlier position: a ring has overwritten it, and a
     recurrence has gone on.
 
     Args:
+        max_seq_len: Positions of the cache.
+        max_prefill_len: Tokens of one call at most.
         heads: Key-value heads of the cache; 0 without attention.
         head_dim: Width of a key; 0 without attention.
         rewinds: Whether every layer keeps every position.
@@ -31,7 +42,7 @@ def causal_lm(
     text = model.config.get_text_config()
     generation = getattr(model, "generation_config", None)  # only models with an output layer have one
     constants: dict[str, Any] = {
-        "get_max_seq_len": max_seq_len,
+        "get_max_seq_len": max_prefill_len,
         "get_max_context_len": max_seq_len,
         "get_vocab_size": text.vocab_size,
         "get_n_layers": text.num_hidden_layers,
@@ -66,6 +77,7 @@ def seq2seq_lm(
     config: ExportConfig,
     *,
     max_seq_len: int,
+    max_prefill_len: int,
     layers: int,
     heads: int,
     head_dim: int,
@@ -83,7 +95,7 @@ def seq2seq_lm(
     """
     text = model.config.get_text_config()
     constants: dict[str, Any] = {
-        "get_max_seq_len": max_seq_len,
+        "get_max_seq_len": max_prefill_len,
         "get_max_context_len": max_seq_len,
         "get_vocab_size": model.config.vocab_size,
         "get_n_layers": layers,
@@ -163,6 +175,48 @@ def object_detection(model: PreTrainedModel, config: ExportConfig, *, height: in
     """The constant methods of a detector: those of an image classifier, and how many queries it has."""
     queries = getattr(model.config, "num_queries", None) or model.config.num_detection_tokens
     return image_classification(model, config, height=height, width=width) | {"get_num_queries": queries}
+
+
+_TOKENS: Mapping[str, type] = {"get_bos_id": int, "get_eos_ids": list}
+"""What a program says of the tokens that begin and end a text, and of what type: nothing in its graph depends on it."""
+_FIXED = (
+    "get_max_seq_len", "get_max_context_len", "get_vocab_size", "get_n_layers", "get_n_kv_heads", "get_head_dim", "get_dtype",
+    "use_kv_cache", "use_sdpa_with_kv_cache", "enable_dynamic_shape", "supports_rewind", "get_pad_id", "get_blank_id",
+    "get_decoder_start_token_id", "get_decoder_prompt_ids", "get_max_source_len", "get_min_source_len", "enable_dynamic_source",
+    "get_sampling_rate", "get_feature_size", "get_image_height", "get_image_width", "get_num_channels", "get_num_labels",
+    "get_num_queries",
+)  # fmt: skip
+"""What a program says of its model and its graph, where it says it."""
+
+
+def with_metadata(constants: Mapping[str, Any], metadata: Mapping[str, Any], methods: Collection[str]) -> dict[str, Any]:
+    """The constant methods of a program, and those that a user adds or puts in their place (``ExportConfig.metadata``).
+
+    Args:
+        constants: Those that the exporter makes.
+        metadata: Those of the user.
+        methods: The program's entry points.
+
+    Raises:
+        ExportError: a name is an entry point's, or a value contradicts the model, or is of another type than runners read.
+    """
+    for name, value in metadata.items():
+        if name in methods:
+            raise ExportError(f"metadata {name}: {name} is a method that the program has; give the constant another name.")
+        kind = _TOKENS.get(name)
+        if kind is not None:
+            ids = value if isinstance(value, list) else [value]
+            if type(value) is not kind or not all(type(item) is int and item >= 0 for item in ids):
+                example = "[2, 3]" if kind is list else "1"
+                raise ExportError(f"metadata {name} is {value!r}; runners read token ids there, such as {example}.")
+        elif name in constants and (constants[name] != value or type(constants[name]) is not type(value)):
+            raise ExportError(
+                f"metadata {name} is {value!r}, and the program's is {constants[name]!r}, which its model and its options fix; "
+                "leave it out."
+            )
+        elif name in _FIXED and name not in constants:
+            raise ExportError(f"metadata {name}: the program has none, as its model has nothing of the kind; leave it out.")
+    return {**constants, **metadata}
 
 
 def num_channels(configuration: Any) -> int:

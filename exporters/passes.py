@@ -171,6 +171,55 @@ def boxes_in_fp32(program: Any, dtypes: Collection[torch.dtype] = (torch.float16
     return changed
 
 
+def means_of_whole_images(program: Any) -> int:
+    """Turn average pools whose kernel covers the whole image into a mean over its height and width.
+
+    The portable average pool visits every place of its kernel, also outside of the image, and XNNPACK takes no kernel that is
+    larger (executorch 1.4.1; docs/upstream.md): EfficientNet pools a few pixels with a kernel of 1280 x 1280. Delete this pass
+    when the kernel's range is clipped.
+
+    Args:
+        program: An ``ExportedProgram``, changed in place.
+
+    Returns:
+        The number of pools that were replaced.
+    """
+    aten = torch.ops.aten
+    graph = program.graph_module.graph
+    replaced = 0
+    for node in list(graph.nodes):
+        if node.target is not aten.avg_pool2d.default or not _averages_all(node):
+            continue
+        with graph.inserting_before(node):
+            result = graph.call_function(aten.mean.dim, (node.args[0], [-2, -1], True))
+            result.meta = dict(node.meta)
+        _replace(program, node, result)
+        replaced += 1
+    if replaced:
+        program.graph_module.recompile()
+    return replaced
+
+
+def _averages_all(node: Any) -> bool:
+    """Whether an average pool answers the mean of the whole image: one window over all of it, divided by its size."""
+    names = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+    given = {**dict(zip(names, node.args[1:], strict=False)), **node.kwargs}
+    kernel, padding = (_pair(given.get(name) or 0) for name in ("kernel_size", "padding"))
+    image, answer = node.args[0].meta["val"].shape[-2:], node.meta["val"].shape[-2:]
+    if given.get("divisor_override") is not None or not all(isinstance(size, int) for size in (*image, *answer)):
+        return False
+    if any(padding) and given.get("count_include_pad", True):
+        return False  # the padding counts
+    covered = all(size + pad <= reach for size, pad, reach in zip(image, padding, kernel, strict=True))
+    return covered and tuple(answer) == (1, 1)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    """Height and width, of one number for both or of a list."""
+    values = [value] if isinstance(value, int) else list(value)
+    return values[0], values[-1]
+
+
 def equal_ranks(program: Any, dtypes: Collection[torch.dtype] = (torch.float32, torch.float16, torch.bfloat16)) -> int:
     """Give the factors of a product as many dimensions as each other, where both are broadcast.
 

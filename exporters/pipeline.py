@@ -157,6 +157,8 @@ class Traced:
     max_seq_len: int | None
     cache: list[dict[str, Any]]
     """Kind, capacity and window of each cache layer."""
+    quantization: Any = None
+    """What was quantized while tracing, an ``exporters.quantize.QuantizationReport``; ``None`` if nothing was."""
 
 
 def export(
@@ -204,6 +206,8 @@ def export(
             model, quantization = load_quantized(source, config, task=task)
         with clock.stage("export"):
             traced = trace(model, task, config)
+            if traced.quantization is not None:
+                quantization = quantization.joined(traced.quantization)
         shared_embedding = _shares_embedding(traced)
         with clock.stage("lower"):
             edge = lower(traced, config, etrecord=debug.etrecord)
@@ -287,7 +291,12 @@ def trace_wrapper(wrapper: Wrapper) -> Traced:
     import torch
 
     from exporters.folding import fold_constants
+    from exporters.metadata import with_metadata
+    from exporters.pt2e import quantize_program
 
+    # Before anything that takes long: a refusal comes at once.
+    methods = wrapper.methods()
+    constants = with_metadata(wrapper.constant_methods(), wrapper.config.metadata, methods)
     programs = {
         name: torch.export.export(
             method.module,
@@ -296,11 +305,20 @@ def trace_wrapper(wrapper: Wrapper) -> Traced:
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=method.deferred,
         )
-        for name, method in wrapper.methods().items()
+        for name, method in methods.items()
     }
-    programs |= {name: fold_constants(programs[name]) for name, method in wrapper.methods().items() if method.fold}
+    programs |= {name: fold_constants(programs[name]) for name, method in methods.items() if method.fold}
+    quantization = None
+    if wrapper.config.pt2e_quantize is not None:
+        ((name, method),) = methods.items()
+        programs[name], quantization = quantize_program(programs[name], method, wrapper.config)
     return Traced(
-        programs, dict(wrapper.constant_methods()), type(wrapper).__name__, wrapper.max_seq_len, wrapper.cache_report()
+        programs,
+        constants,
+        type(wrapper).__name__,
+        wrapper.max_seq_len,
+        wrapper.cache_report(),
+        quantization,
     )
 
 
@@ -385,8 +403,9 @@ def _shares_embedding(traced: Traced) -> bool:
 def _linear_weights(edge: Any, methods: list[str]) -> list[LinearWeights]:
     """The quantized weights of linear layers, read off the graphs that delegates compile and the graph around them.
 
-    A weight stands in a delegated graph as ``dequantize_affine(weight, block_size, ...)`` with the bounds of its bits; outside
-    of delegates it is an argument of ``mixed_linear(input, weight, scales, ...)``. One that several layers share counts once.
+    A weight stands in a delegated graph as ``dequantize_affine(weight, block_size, ...)`` or, quantized after tracing, as
+    ``dequantize_per_channel(weight, scales, ...)``, with the bounds of its bits; outside of delegates it is an argument of
+    ``mixed_linear(input, weight, scales, ...)``. One that several layers share counts once.
     """
     from executorch.exir.lowered_backend_module import get_lowered_submodules
 
@@ -396,7 +415,10 @@ def _linear_weights(edge: Any, methods: list[str]) -> list[LinearWeights]:
         for _, lowered, _ in get_lowered_submodules(program.graph_module):
             names = _weight_names(lowered.original_module)
             for node in lowered.original_module.graph.nodes:
-                if "dequantize_affine" in str(node.target) and node.args[0].op == "placeholder":
+                if "dequantize_per_channel" in str(node.target) and node.args[0].op == "placeholder":
+                    bits = int(node.args[5] - node.args[4]).bit_length()
+                    kinds[names[node.args[0].name]] = bits, int(node.args[0].meta["val"].shape[-1])
+                elif "dequantize_affine" in str(node.target) and node.args[0].op == "placeholder":
                     bits = int(node.args[6] - node.args[5]).bit_length()
                     kinds[names[node.args[0].name]] = bits, int(node.args[1][-1])
         names = _weight_names(program)

@@ -57,6 +57,10 @@ class QuantizationReport:
     linear_share: float = 0.0
     """Share of the linear layers' parameters that were quantized, from 0 to 1."""
 
+    def joined(self, later: QuantizationReport) -> QuantizationReport:
+        """Together with what was quantized of the linear layers afterwards."""
+        return replace(self, layers=(*self.layers, *later.layers), linear_share=later.linear_share)
+
 
 def quantize(model: Any, config: ExportConfig) -> QuantizationReport:
     """Quantize a transformers model in place as ``config`` asks (``exporters.config.QLINEAR`` and ``QEMBEDDING``).
@@ -68,7 +72,7 @@ def quantize(model: Any, config: ExportConfig) -> QuantizationReport:
             ``allow_skipped_layers`` was not given; weights stand outside of linear layers; or torchao did something else than
             it was asked.
     """
-    if not config.quantized:
+    if not any((config.qlinear, config.qembedding, config.qlinear_encoder, config.qembedding_encoder)):
         return QuantizationReport()
     spell_out_linear_layers(model)
     front = {id(module) for encoder in encoders(model) for module in encoder.modules()}

@@ -37,6 +37,8 @@ TRAITS: Mapping[str, str] = MappingProxyType(
         "no_attention": "it does not attend",
         "recurrent": "a pass over several tokens starts its recurrence from nothing",
         "all_sliding": "every attention layer has a sliding window",
+        "some_sliding": "some of its attention layers have a sliding window",
+        "some_attend": "its first layer is a convolution, and others attend",
         "looks_ahead": "the embeddings of an image attend to each other both ways",
         "untied": "its embedding is not tied to its output layer",
         "position_bias": "its attention scores get a bias of relative positions",

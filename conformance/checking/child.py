@@ -27,7 +27,7 @@ from conformance.compare.tokens import compare_tokens, judge_tokens
 from conformance.compare.tolerance import MAX_ABS_ERROR, Tolerance, tolerance
 from conformance.generate import generate
 from conformance.record import Check
-from conformance.sessions.eager import EagerInference, eager_session, rounded_model
+from conformance.sessions.eager import baseline, baseline_inference, eager_session, rounded_model
 from conformance.sessions.executorch import ExecuTorchInference, ExecuTorchSession
 from conformance.sessions.foreign import ForeignDecoder, ForeignInference, foreign_seq2seq, telling
 from conformance.sessions.layout import BFLOAT16, HALF, PIXELS, SOUND, TOKENS, Layout, read_layout
@@ -35,7 +35,7 @@ from conformance.sessions.multimodal import EagerMultimodalSession, MultimodalSe
 from conformance.sessions.program import Program, account_beside, check_file
 from conformance.sessions.protocol import SessionError
 from conformance.sessions.seq2seq import ExecuTorchSeq2Seq, eager_seq2seq
-from conformance.tasks.decoder import eos_ids
+from conformance.tasks.decoder import eos_ids, smallest_window
 from conformance.trail import Trail
 from exporters.artifact import Account, Artifact
 from exporters.config import ExportConfig
@@ -143,10 +143,10 @@ def _run(request: CheckRequest, verdict: Verdict, trail: Trail) -> None:
     verdict.task = task
     trail.begin("checkpoint")
     subject = _subject(request, layout, account, task)
-    baseline = f"compared with {subject.config.id if account is not None else subject.config.dtype}"
+    against = f"compared with {subject.config.id if account is not None else subject.config.dtype}"
     if subject.quantized:
-        baseline = f"quantized ({layout.data_bytes / _parameters(subject.model):.2f} bytes a weight), {baseline}"
-    verdict.add("layout", Check(status="pass", message=f"{layout.kind}, {task}; {baseline}"))
+        against = f"quantized ({layout.data_bytes / _parameters(subject.model):.2f} bytes a weight), {against}"
+    verdict.add("layout", Check(status="pass", message=f"{layout.kind}, {task}; {against}"))
     trail.begin("constants")
     _constants(subject, verdict)
     COMPARISONS[layout.kind](subject, verdict, trail)
@@ -226,7 +226,7 @@ def _decoder(subject: Subject, verdict: Verdict, trail: Trail) -> None:
     else:
         session = ForeignDecoder(subject.path, subject.layout, length, **subject.options)
         one_token = session.one_token
-    eager = eager_session(subject.model, length, subject.config)
+    eager = baseline(subject.checkpoint, subject.config, length, task=subject.task)
     _compare_writing(subject, verdict, trail, session, eager, _texts(subject, eager), one_token=one_token)
 
 
@@ -386,17 +386,17 @@ def _cache_state(
     subject: Subject, session: Any, eager: Any, cases: Sequence[Case], *, one_token: bool, together: int | None
 ) -> Check:
     short = [Capped(each, min(FED, eager.max_seq_len)) for each in (session, eager)]
-    program, baseline = short
+    program, eager_short = short
     sequences = [case.tokens for case in cases]
     first, second = cases[longest(sequences)], cases[another(sequences)]
     whole = torch.tensor([fill(sequences, program.max_seq_len, _filler(sequences, together))])
     other = torch.tensor([second.tokens[: program.max_seq_len]])
 
     def known(case: Case, tokens: Tensor) -> Known:
-        case.begin(baseline)
-        return Known(tokens, baseline.forward(tokens, 0).clone(), case.begin, _runs(tokens[0].tolist(), together))
+        case.begin(eager_short)
+        return Known(tokens, eager_short.forward(tokens, 0).clone(), case.begin, _runs(tokens[0].tolist(), together))
 
-    window = subject.config.attention_sink[1] if subject.config.attention_sink else _window(subject.model)
+    window = smallest_window(subject.config) or _window(subject.model)
     return check_cache_state(
         program, known(first, whole), known(second, other), window=window, tolerance=subject.limits, one_token=one_token
     )
@@ -464,7 +464,7 @@ def _quality(subject: Subject, verdict: Verdict, trail: Trail, cases: Sequence[C
     expected = torch.cat([_teacher(eager, case) for case in cases])
     found = torch.cat([_teacher(session, case) for case in cases])
     comparison = compare_logits(expected, found)
-    judged = trained and all(case.learned for case in cases) and subject.config.attention_sink is None
+    judged = trained and all(case.learned for case in cases) and not subject.config.forgets
     good = judge_quality(comparison, 1.0, judged=judged)
     limit = "at least 0.9" if judged else "told, not judged"
     message = f"against fp32: top-1 {comparison.top1:.4f} ({limit}), SQNR {comparison.sqnr_db:.1f} dB"
@@ -639,7 +639,7 @@ def _one_pass(
     expected_file = subject.account.file if subject.account is not None else None
 
     def logits() -> Check:
-        eager = EagerInference(subject.model)
+        eager = baseline_inference(subject.checkpoint, subject.config, task=subject.task)
         session = kind(subject.path, expected=expected_file, **subject.options)
         expected, found = [], []
         for each in inputs:

@@ -50,8 +50,10 @@ def check_contract(
             the file's size says nothing of them.
     """
     wrong: list[str] = []
-    for name, expected in signature.constants.items():
+    for name, expected in {**signature.constants, **artifact.config.metadata}.items():
         found = session.constant(name) if name in session.methods else None
+        if isinstance(expected, list) and not isinstance(found, list):
+            found = [found]
         if found != expected:
             wrong.append(f"{name} is {found!r}, expected {expected!r}")
     entry_points = session.methods - set(artifact.account.constant_methods)
@@ -79,11 +81,18 @@ def causal_signature(model: Model, eager: Any, artifact: Artifact, reference: ob
     configuration, generation = eager.config, getattr(eager, "generation_config", None)
     text = configuration.get_text_config()
     width = text.hidden_size if model.task == "feature-extraction" else text.vocab_size
-    length = (artifact.account.max_seq_len or 0) if artifact.config.dynamic_shapes else 1
+    length = longest_call(artifact)
     return Signature(
         constants=expected_constants(configuration, generation, artifact),
         methods={"forward": MethodSignature((((1, length), LONG), ((length,), LONG)), ((1, length, width),))},
     )
+
+
+def longest_call(artifact: Artifact) -> int:
+    """Tokens that one call of a decoder takes at most."""
+    if not artifact.config.dynamic_shapes:
+        return 1
+    return artifact.config.max_prefill_len or artifact.account.max_seq_len or 0
 
 
 def text_constants(configuration: Any, artifact: Artifact) -> Mapping[str, Any]:
@@ -106,7 +115,7 @@ def expected_constants(configuration: Any, generation: Any, artifact: Artifact) 
     text = configuration.get_text_config()
     config = artifact.config
     expected = {
-        "get_max_seq_len": artifact.account.max_seq_len,
+        "get_max_seq_len": config.max_prefill_len or artifact.account.max_seq_len,
         "get_max_context_len": artifact.account.max_seq_len,
         "get_vocab_size": text.vocab_size,
         "get_n_layers": text.num_hidden_layers,
@@ -182,6 +191,7 @@ def realised(artifact: Artifact, *, unquantized_bytes: int | None) -> list[str]:
         wrong.append(f"cache layers are {sorted(kinds)} with use_custom_kv_cache={config.use_custom_kv_cache}")
     if attends and (config.use_attention_sink is not None) != ("sink" in kinds):
         wrong.append(f"cache layers are {sorted(kinds)} with use_attention_sink={config.use_attention_sink}")
+    wrong += _local_windows(config, account)
     stored = {layer["bits"] for layer in account.cache if layer["kind"] != "state"}
     if attends and stored != {8 if config.quantize_kv_cache else _BITS[config.dtype]}:
         wrong.append(f"caches store {sorted(stored)} bits with quantize_kv_cache={config.quantize_kv_cache}")
@@ -202,6 +212,24 @@ def realised(artifact: Artifact, *, unquantized_bytes: int | None) -> list[str]:
     if config.use_shared_embedding and not account.realised.shared_embedding:
         wrong.append("the output layer has a copy of the embedding's weight with use_shared_embedding=True")
     return wrong
+
+
+def _local_windows(config: ExportConfig, account: Account) -> list[str]:
+    """Whether the layers that were to be given a window keep a ring of it, and the others everything."""
+    windows = config.local_windows
+    if windows is None:
+        return []
+    found = [(layer["kind"], layer["capacity"]) for layer in account.cache]
+    asked = [
+        # The query's own position is in no cache yet.
+        ("ring", max(window - 1, 1)) if (window := windows[index % len(windows)]) else (kind, capacity)
+        for index, (kind, capacity) in enumerate(found)
+    ]
+    rings = {index for index, (kind, _) in enumerate(found) if kind == "ring"}
+    local = {index for index in range(len(found)) if windows[index % len(windows)]}
+    if found == asked and rings == local:
+        return []
+    return [f"cache layers are {found} with local_global_attention={config.local_global_attention}"]
 
 
 _BITS = {"fp16": 16, "fp32": 32, "bf16": 16}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 
 from conformance.sessions import eager_cache
-from conformance.sessions.protocol import SessionError, check_call
+from conformance.sessions.converted import ConvertedInference, ConvertedSession, converted
+from conformance.sessions.protocol import GenerationSession, InferenceSession, SessionError, check_call
 from exporters.config import ExportConfig
 
 
@@ -25,10 +27,17 @@ class EagerSession:
         max_seq_len: Positions a sequence may have, to be comparable with an exported program.
         cache_bits: 8 to store keys and values in 8 bits; ``None`` keeps them as they are.
         sink: Sinks and window of full-attention layers; ``None`` attends to everything.
+        windows: Of the layers in turn, 0 for one that attends to everything; ``None`` leaves layers as the model has them.
     """
 
     def __init__(
-        self, model: Any, max_seq_len: int, *, cache_bits: int | None = None, sink: tuple[int, int] | None = None
+        self,
+        model: Any,
+        max_seq_len: int,
+        *,
+        cache_bits: int | None = None,
+        sink: tuple[int, int] | None = None,
+        windows: tuple[int, ...] | None = None,
     ) -> None:
         self.model = model
         self.max_seq_len = max_seq_len
@@ -36,6 +45,7 @@ class EagerSession:
         self._cache: Any = None
         self._cache_bits = cache_bits
         self._sink = sink
+        self._windows = windows
         self._cache_argument = (
             "cache_params" if "cache_params" in inspect.signature(model.forward).parameters else "past_key_values"
         )
@@ -68,7 +78,11 @@ class EagerSession:
     def _call(self, tokens: Tensor) -> Tensor:
         if self._cache is None:
             self._cache = eager_cache.build(self.model, bits=self._cache_bits)
-        with eager_cache.attention_sink(*self._sink) if self._sink else nullcontext():
+        with ExitStack() as attention:
+            if self._sink is not None:
+                attention.enter_context(eager_cache.attention_sink(*self._sink))
+            if self._windows is not None:
+                attention.enter_context(eager_cache.local_attention(self.model, self._windows))
             output = self.model(
                 input_ids=tokens, use_cache=True, **{self._cache_argument: self._cache}, **self.arguments(tokens)
             )
@@ -77,6 +91,17 @@ class EagerSession:
         self._fed += tokens[0].tolist()
         answers: Tensor = output.logits if "logits" in output else output.last_hidden_state
         return answers[0].float()
+
+
+def baseline_inference(checkpoint: Path, config: ExportConfig, *, task: str) -> InferenceSession:
+    """The baseline of a model of one pass, which rounds what the configuration rounds.
+
+    Raises:
+        ExportError: as ``rounded_model``.
+    """
+    if config.pt2e_quantize is not None:
+        return ConvertedInference(converted(checkpoint, config, task=task), config)
+    return EagerInference(rounded_model(checkpoint, config, task=task))
 
 
 class EagerInference:
@@ -112,13 +137,35 @@ def rounded_model(checkpoint: Path, config: ExportConfig, *, task: str) -> Any:
 
 def eager_session(model: Any, max_seq_len: int, config: ExportConfig) -> EagerSession:
     """Eager PyTorch with a cache that rounds and forgets what the configuration's does."""
-    return EagerSession(model, max_seq_len, cache_bits=8 if config.quantize_kv_cache else None, sink=config.attention_sink)
+    return EagerSession(
+        model,
+        max_seq_len,
+        cache_bits=8 if config.quantize_kv_cache else None,
+        sink=config.attention_sink,
+        windows=config.local_windows,
+    )
 
 
-def baseline(checkpoint: Path, config: ExportConfig, max_seq_len: int, *, task: str = "text-generation") -> EagerSession:
+def baseline(
+    checkpoint: Path,
+    config: ExportConfig,
+    max_seq_len: int,
+    *,
+    task: str = "text-generation",
+    session: Callable[[Any, int, ExportConfig], GenerationSession] = eager_session,
+) -> GenerationSession:
     """Eager PyTorch, rounding what the configuration rounds: its dtype, its quantized weights, its cache.
+
+    Args:
+        checkpoint: A checkpoint directory.
+        config: A configuration.
+        max_seq_len: Positions a sequence may have.
+        task: What the model does.
+        session: The session of a transformers model.
 
     Raises:
         ExportError: the checkpoint cannot be loaded, or not be quantized as the configuration asks.
     """
-    return eager_session(rounded_model(checkpoint, config, task=task), max_seq_len, config)
+    if config.pt2e_quantize is not None:
+        return ConvertedSession(converted(checkpoint, replace(config, max_seq_len=max_seq_len), task=task), config)
+    return session(rounded_model(checkpoint, config, task=task), max_seq_len, config)

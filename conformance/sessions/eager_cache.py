@@ -7,7 +7,7 @@ are computed from their definition where the exporter calls ExecuTorch's operato
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,8 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, and_masks, eager_mask
+
+from conformance.sessions.protocol import SessionError
 
 
 def build(model: Any, *, bits: int | None) -> DynamicCache:
@@ -51,6 +53,37 @@ def attention_sink(sinks: int, window: int) -> Iterator[None]:
         yield
     finally:
         del ALL_MASK_ATTENTION_FUNCTIONS["eager"]
+
+
+@contextmanager
+def local_attention(model: Any, windows: Sequence[int]) -> Iterator[None]:
+    """While it lasts, layer ``i`` of a model with eager attention sees the last ``windows[i % len(windows)]`` positions only,
+    the query's own among them; 0 leaves a layer as it is.
+
+    Raises:
+        SessionError: a layer with a window was given no mask to put it on.
+    """
+    hidden: set[int] = set()
+
+    def hide(attention: Any, arguments: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+        window, mask = windows[attention.layer_idx % len(windows)], given.get("attention_mask")
+        if not window or not isinstance(mask, Tensor):
+            return None
+        hidden.add(attention.layer_idx)
+        fed, seen = mask.shape[-2:]
+        ago = torch.arange(seen - fed, seen)[:, None] - torch.arange(seen)
+        return arguments, {**given, "attention_mask": mask.masked_fill(ago >= window, torch.finfo(mask.dtype).min)}
+
+    layers = [each for each in model.modules() if isinstance(getattr(each, "layer_idx", None), int)]
+    hooks = [layer.register_forward_pre_hook(hide, with_kwargs=True) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    local = {index for index in range(model.config.get_text_config().num_hidden_layers) if windows[index % len(windows)]}
+    if hidden != local:
+        raise SessionError(f"layers {sorted(local - hidden)} of {type(model).__name__} take no mask to put a window on.")
 
 
 def _round_updates(layer: Any) -> None:

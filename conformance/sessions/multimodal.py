@@ -32,7 +32,13 @@ class EagerMultimodalSession(EagerSession):
     """transformers' own model, merging and masks."""
 
     def __init__(self, model: Any, max_seq_len: int, config: ExportConfig) -> None:
-        super().__init__(model, max_seq_len, cache_bits=8 if config.quantize_kv_cache else None, sink=config.attention_sink)
+        super().__init__(
+            model,
+            max_seq_len,
+            cache_bits=8 if config.quantize_kv_cache else None,
+            sink=config.attention_sink,
+            windows=config.local_windows,
+        )
         self._placeholder = placeholder_id(model.config)
         self._counts: list[int] = []
         self._inputs: Inputs = {}

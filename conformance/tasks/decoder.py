@@ -19,7 +19,7 @@ from conformance.compare.contract import Signature, causal_signature, check_cont
 from conformance.compare.tolerance import Tolerance, tolerance
 from conformance.generate import Generation
 from conformance.record import Check, Record
-from conformance.sessions.eager import eager_session, rounded_model
+from conformance.sessions.eager import baseline, eager_session
 from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.protocol import ConditionedSession, GenerationSession
 from conformance.tasks import Bench, Bencher, Phase, Runner, stages
@@ -267,8 +267,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         empty = task.vacuous(fp32)
         expected, rounding = fp32, eager
         if config.reduces:
-            rounded = rounded_model(checkpoint, config, task=model.task)
-            rounding = task.eager(rounded, reference.max_seq_len, config)
+            rounding = baseline(checkpoint, config, reference.max_seq_len, task=model.task, session=task.eager)
             expected = _answers(task, rounding, reference, eos, guess=True)
     record.max_seq_len = reference.max_seq_len
     record.sliding_window = window = _window(eager_model)
@@ -290,7 +289,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
             session,
             Known(reference.whole, expected.whole, functools.partial(reference.about, index=reference.first), reference.spans),
             Known(reference.other, expected.other, functools.partial(reference.about, index=reference.last)),
-            window=config.attention_sink[1] if config.attention_sink else window,
+            window=smallest_window(config) or window,
             tolerance=limits,
             one_token=not config.dynamic_shapes,
         )
@@ -373,6 +372,13 @@ def _prompt_tokens(reference: Reference) -> int:
 def eos_ids(model: Any) -> frozenset[int]:
     """The tokens that end a text of a transformers model."""
     return frozenset(special_tokens(model.config, getattr(model, "generation_config", None))[1])
+
+
+def smallest_window(config: ExportConfig) -> int | None:
+    """The smallest window that the configuration gives a layer."""
+    if config.attention_sink is not None:
+        return config.attention_sink[1]
+    return min((window for window in config.local_windows or () if window), default=None)
 
 
 def _window(model: Any) -> int | None:

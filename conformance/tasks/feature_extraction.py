@@ -118,7 +118,7 @@ def judge_retrieval(found: Retrieval, *, least: float, judged: bool, trained: bo
 
 def _judge(judgement: Judgement, record: Record) -> None:
     answers = judgement.expected.logits, judgement.found.logits, judgement.fp32.logits
-    judged = judgement.trained and judgement.config.attention_sink is None
+    judged = judgement.trained and not judgement.config.forgets
     _judge_all(*answers, texts.LAST, judgement.config, judgement.tolerance, record, trained=judgement.trained, judged=judged)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from conformance.compare.contract import LONG, SCALAR_TYPES, MethodSignature, Signature, causal_signature
+from conformance.compare.contract import LONG, SCALAR_TYPES, MethodSignature, Signature, causal_signature, longest_call
 from conformance.compare.degeneracy import SMALLEST_CHANGE, vacuous
 from conformance.compare.tolerance import MAX_ABS_ERROR, Tolerance
 from conformance.generate import generate
@@ -121,7 +121,7 @@ def _signature(model: Model, eager: Any, artifact: Artifact, reference: Referenc
     """A decoder's, with the methods that make embeddings: as many as transformers makes, of what its processor makes."""
     decoder = causal_signature(model, eager, artifact, reference)
     text = eager.config.get_text_config()
-    length = (artifact.account.max_seq_len or 0) if artifact.config.dynamic_shapes else 1
+    length = longest_call(artifact)
     dtype = SCALAR_TYPES[artifact.config.dtype]
     read = arguments(eager, torch.zeros(1, 0, dtype=torch.bool), _one(reference))
     one = {name: value for name, value in _one(reference).items() if name in read}

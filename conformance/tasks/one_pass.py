@@ -16,7 +16,7 @@ from conformance.compare.contract import Signature, check_contract
 from conformance.compare.shapes import Align, as_it_is, check_shapes
 from conformance.compare.tolerance import Tolerance, tolerance
 from conformance.record import Check, Record
-from conformance.sessions.eager import EagerInference, rounded_model
+from conformance.sessions.eager import EagerInference, baseline_inference
 from conformance.sessions.executorch import ExecuTorchInference
 from conformance.sessions.protocol import InferenceSession
 from conformance.tasks import Bench, Bencher, Phase, Runner, stages
@@ -116,9 +116,9 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         eager = EagerInference(eager_model)
         fp32 = _answers(eager, examples)
         empty = task.vacuous(examples, fp32)
-        rounding = eager
+        rounding: InferenceSession = eager
         if config.reduces:
-            rounding = EagerInference(rounded_model(checkpoint, config, task=model.task))
+            rounding = baseline_inference(checkpoint, config, task=model.task)
         expected = _answers(rounding, examples) if config.reduces else fp32
     record.max_seq_len = examples.max_seq_len
     artifact = stages.exported(checkpoint, config, model, request, trail, record)

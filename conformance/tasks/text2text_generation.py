@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance.compare.contract import LONG, SCALAR_TYPES, MethodSignature, Signature, special_tokens
+from conformance.compare.contract import LONG, SCALAR_TYPES, MethodSignature, Signature, longest_call, special_tokens
 from conformance.compare.degeneracy import SMALLEST_CHANGE, vacuous
 from conformance.compare.source import Probe, check_source
 from conformance.compare.tolerance import Tolerance
@@ -118,11 +118,11 @@ def seq2seq_signature(source: tuple[tuple[tuple[int, ...], int], ...], states: i
         )
         width, vocabulary = configuration.hidden_size, configuration.vocab_size
         prompt = decoder_prompt(eager)
-        length = (artifact.account.max_seq_len or 0) if config.dynamic_shapes else 1
+        length = longest_call(artifact)
         hidden, mask = (1, states, width), (((1, states), LONG),) if len(source) == 2 else ()
         return Signature(
             constants={
-                "get_max_seq_len": artifact.account.max_seq_len,
+                "get_max_seq_len": config.max_prefill_len or artifact.account.max_seq_len,
                 "get_max_context_len": artifact.account.max_seq_len,
                 "get_vocab_size": vocabulary,
                 "get_n_layers": layers,

@@ -73,8 +73,8 @@ def judge(judgement: Judgement, record: Record) -> None:
     record.error_by_position = logits.error_by_position
     record.checks["tokens"] = judge_tokens(tokens, against="the baseline" if judgement.config.reduces else "eager")
     if judgement.config.reduces:
-        # An attention sink forgets on purpose: what that costs is told, and no fault.
-        judged = judgement.trained and judgement.config.attention_sink is None
+        # An attention sink and local attention forget on purpose: what that costs is told, and no fault.
+        judged = judgement.trained and not judgement.config.forgets
         record.checks["quality"] = _quality(judgement.fp32, found, judged=judged)
     record.generations = _generations(judgement, tokens)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionLayer
 
+from exporters.attention import local
 from exporters.attention.custom import CustomCacheLayer
 from exporters.attention.layer import Layout, Shape
 from exporters.attention.ring import RingCacheLayer
@@ -37,13 +38,25 @@ class ExplicitPositionCache(Cache):  # type: ignore[misc]
         self.start = start
         self.one_token = one_token
         self.count = start if counts else None
+        self._seen: dict[int, Tensor] = {}
         for layer in self.layers:
             if isinstance(layer, StateLayer):
                 layer.begin(positions)
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         updated: tuple[Tensor, Tensor] = self.layers[layer_idx].update(key_states, value_states, self.positions, self.start)
+        layer = self.layers[layer_idx]
+        if isinstance(layer, RingCacheLayer) and layer.local:
+            local.note(updated[0], self._allowed(layer))
         return updated
+
+    def _allowed(self, layer: RingCacheLayer) -> Tensor:
+        """What the queries may see of a ring in a layer that the model gives no mask for: [n, m], by the window."""
+        if layer.window not in self._seen:
+            count, offset = layer.key_positions(self.positions)
+            keys, queries = torch.arange(count, device=self.positions.device) + offset, self.positions[:, None]
+            self._seen[layer.window] = (keys >= 0) & (keys <= queries) & (keys > queries - layer.window)
+        return self._seen[layer.window]
 
     def get_seq_length(self, layer_idx: int = 0) -> Any:
         return self.positions[0] if self.count is None else self.count
@@ -124,7 +137,31 @@ def build_layers(model: PreTrainedModel, max_seq_len: int, config: ExportConfig)
 
 def layers_like(model: PreTrainedModel, probe: DynamicCache, max_seq_len: int, config: ExportConfig) -> nn.ModuleList:
     """Cache layers in the places of those that transformers filled; raises as ``build_layers`` does."""
+    _check_local_windows(type(model).__name__, probe.layers, max_seq_len, config)
     return nn.ModuleList(_layer(model, index, layer, max_seq_len, config) for index, layer in enumerate(probe.layers))
+
+
+def _check_local_windows(name: str, layers: Sequence[Any], max_seq_len: int, config: ExportConfig) -> None:
+    """Refuse windows that could not be had, or would not be noticed; raises as ``build_layers`` does."""
+    windows = config.local_windows
+    if windows is None:
+        return
+    if any(getattr(layer, "is_sliding", False) for layer in layers):
+        raise NotApplicableError(f"local_global_attention: layers of {name} have sliding windows of their own; leave it out.")
+    if len(windows) > len(layers):
+        raise NotApplicableError(
+            f"local_global_attention names {len(windows)} windows, and {name} has {len(layers)} layers; give at most as many."
+        )
+    for index, layer in enumerate(layers):
+        if windows[index % len(windows)] and not isinstance(layer, DynamicLayer):
+            raise NotApplicableError(
+                f"local_global_attention: layer {index} of {name} does not attend; give it 0, with a window for each layer."
+            )
+    if max(windows) >= max_seq_len:
+        raise ExportError(
+            f"local_global_attention: a window of {max(windows)} tokens forgets nothing of the {max_seq_len} positions "
+            "(max_seq_len); give a smaller one, or 0."
+        )
 
 
 def _layer(model: PreTrainedModel, index: int, seen: Any, max_seq_len: int, config: ExportConfig) -> nn.Module:
@@ -159,6 +196,9 @@ def _layer(model: PreTrainedModel, index: int, seen: Any, max_seq_len: int, conf
     # A window that is never left needs no ring: it would only add work. The mask still comes as a sliding one.
     if sliding and seen.sliding_window <= max_seq_len:
         return RingCacheLayer(shape, window=seen.sliding_window, quantized=quantized)
+    window = config.local_windows[index % len(config.local_windows)] if config.local_windows else 0
+    if window:
+        return RingCacheLayer(shape, window=window, local=True, quantized=quantized)
     if config.attention_sink is not None and not sliding:
         sinks, window = config.attention_sink
         return RingCacheLayer(shape, window=window, sinks=sinks, quantized=quantized)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from exporters.attention import local
 from exporters.errors import NotApplicableError
 
 NAME = "executorch_custom"
@@ -83,6 +84,7 @@ def _attention(
                 f"{type(module).__name__} uses {term}, which llama::custom_sdpa would drop; export without use_custom_sdpa."
             )
     query = query.transpose(1, 2)
+    attention_mask = local.mask_of(key, attention_mask)
     if attention_mask is None:
         output = torch.ops.llama.custom_sdpa(query, key, value, _call.get().start, None, 0.0, True, scaling)
     else:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from exporters.attention import local
 from exporters.errors import NotApplicableError
 
 NAME = "executorch_indexed"
@@ -49,6 +50,7 @@ def attention(
         raise NotApplicableError(
             f"{type(module).__name__} uses attention sinks of its own, which there is no attention for here."
         )
+    attention_mask = local.mask_of(key, attention_mask)
     heads, groups = query.shape[1], key.shape[1]
     if groups != heads:
         shared = torch.arange(groups).repeat_interleave(heads // groups)

@@ -30,14 +30,17 @@ class RingCacheLayer(nn.Module):
         shape: Of the layer's keys and values.
         window: The sliding window, in tokens.
         sinks: The first positions that are kept.
+        local: Whether the window is the configuration's and not the model's, whose masks know nothing of it.
         quantized: Store keys and values in 8 bits.
     """
 
-    def __init__(self, shape: Shape, *, window: int, sinks: int = 0, quantized: bool = False) -> None:
+    def __init__(self, shape: Shape, *, window: int, sinks: int = 0, local: bool = False, quantized: bool = False) -> None:
         super().__init__()
         self.kind = "sink" if sinks else "ring"
         self.sliding = not sinks
         self.sinks = sinks
+        self.window = window
+        self.local = local
         self.length = max(min(window, shape.max_seq_len) - 1, 1)
         self.capacity = sinks + self.length
         self.heads = shape.heads

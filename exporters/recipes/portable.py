@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from exporters.config import ExportConfig
-from exporters.passes import bias_apart, equal_ranks, sums_in_fp32
+from exporters.passes import bias_apart, equal_ranks, means_of_whole_images, sums_in_fp32
 from exporters.quantize import is_quantized
 
-PASSES = (bias_apart, sums_in_fp32, equal_ranks)
+PASSES = (means_of_whole_images, bias_apart, sums_in_fp32, equal_ranks)
 mended = contextlib.nullcontext
 
 

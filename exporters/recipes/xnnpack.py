@@ -11,11 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from exporters.config import ExportConfig
-from exporters.passes import LAYER_NORMS, bias_apart, boxes_in_fp32, equal_ranks, exact_tanh_gelu, sums_in_fp32
+from exporters.passes import (
+    LAYER_NORMS,
+    bias_apart,
+    boxes_in_fp32,
+    equal_ranks,
+    exact_tanh_gelu,
+    means_of_whole_images,
+    sums_in_fp32,
+)
 from exporters.quantize import is_quantized
 
 # XNNPACK has no bfloat16: those operators stay with the portable kernels.
 PASSES = (
+    means_of_whole_images,
     exact_tanh_gelu,
     boxes_in_fp32,
     functools.partial(bias_apart, dtypes=(torch.bfloat16,)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -105,11 +105,40 @@ def refuse_cache_options(model: Any, config: ExportConfig) -> None:
     """
     from exporters.errors import NotApplicableError
 
+    if config.max_prefill_len is not None:
+        raise NotApplicableError(
+            f"max_prefill_len: {type(model).__name__} reads all of its input in one call; export without it."
+        )
     for option in ("use_custom_kv_cache", "use_custom_sdpa"):
         if getattr(config, option):
             raise NotApplicableError(
                 f"{option}: {type(model).__name__} keeps no KV cache, and llama::custom_sdpa attends to one; export without it."
             )
+
+
+def prefill_len(config: ExportConfig, max_seq_len: int) -> int:
+    """Tokens that one call of a decoder takes at most.
+
+    Raises:
+        ExportError: more than the cache holds.
+    """
+    replace(config, max_seq_len=max_seq_len)  # refused as if it had been asked for
+    return config.max_prefill_len or max_seq_len
+
+
+def refuse_pt2e(model: Any, config: ExportConfig) -> None:
+    """Refuse quantization of exported programs where there are several.
+
+    Raises:
+        NotApplicableError: the configuration asks for it.
+    """
+    from exporters.errors import NotApplicableError
+
+    if config.pt2e_quantize is not None:
+        raise NotApplicableError(
+            f"pt2e_quantize: {type(model).__name__} becomes several methods, and programs are quantized one at a time; use "
+            "qlinear, and qlinear_encoder for its encoder."
+        )
 
 
 def reads_both_ways(model: Any) -> bool:

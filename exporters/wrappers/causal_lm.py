@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from exporters import metadata
-from exporters.attention import custom_sdpa, indexed
+from exporters.attention import custom_sdpa, indexed, local
 from exporters.attention.cache import ExplicitPositionCache, build_layers, cache_argument, first_position
+from exporters.attention.implementation import set_attention
 from exporters.attention.layer import CacheLayer
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
-from exporters.wrappers import ExportableMethod
+from exporters.wrappers import ExportableMethod, prefill_len
 
 DEFAULT_MAX_SEQ_LEN = 2048
 
@@ -45,6 +46,7 @@ class CausalLMExportableModule(nn.Module):
             raise ExportError(
                 f"max_seq_len {self.max_seq_len} exceeds the model's context of {context}; use at most {context}."
             )
+        self.max_prefill_len = prefill_len(config, self.max_seq_len)
         self.config = config
         self.embeddings = embeddings
         head = model.get_output_embeddings()
@@ -71,15 +73,20 @@ class CausalLMExportableModule(nn.Module):
         # Beside a decoder of embeddings there are encoders, with other attention.
         decoder = self.model.get_decoder() if self.embeddings else self.model
         if not self.config.use_custom_sdpa:
+            if self.config.local_windows is not None and not decoder._supports_attention_backend:
+                raise NotApplicableError(
+                    f"local_global_attention: {type(self.model).__name__} writes its attention out instead of asking for an "
+                    "implementation, so its layers cannot be given windows; export without it."
+                )
             rings = any(layer.kind == "ring" for layer in self._layers)
-            decoder.set_attn_implementation(indexed.NAME if rings else "eager")
+            set_attention(decoder, indexed.NAME if rings else "eager")
             return
         if not decoder._supports_attention_backend:
             raise NotApplicableError(
                 f"{type(self.model).__name__} writes its attention out instead of asking for an implementation, so custom SDPA "
                 "cannot take its place; export without use_custom_sdpa."
             )
-        decoder.set_attn_implementation(custom_sdpa.NAME)
+        set_attention(decoder, custom_sdpa.NAME)
 
     def forward(self, tokens: Tensor, cache_position: Tensor) -> Tensor:
         """Logits of every token of a call, and the cache updated.
@@ -97,10 +104,12 @@ class CausalLMExportableModule(nn.Module):
     def _answer(self, tokens: Tensor, cache_position: Tensor, **further: Any) -> Tensor:
         """As ``forward``, with ``further`` arguments of the model."""
         start = None
-        attention: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        attention = contextlib.ExitStack()
         if self.config.use_custom_sdpa or self.config.use_custom_kv_cache or not self._takes_positions:
             start = first_position(cache_position, self.max_seq_len)
-            attention = custom_sdpa.call(start, self.config.attention_sink)
+            attention.enter_context(custom_sdpa.call(start, self.config.attention_sink))
+        if self.config.local_windows is not None:
+            attention.enter_context(local.call())
         cache = ExplicitPositionCache(
             self.cache,
             cache_position,
@@ -119,11 +128,11 @@ class CausalLMExportableModule(nn.Module):
         return answers
 
     def methods(self) -> Mapping[str, ExportableMethod]:
-        """``forward``, with a sequence length from 1 to ``max_seq_len``, or of exactly 1."""
-        count = min(3, self.max_seq_len) if self.config.dynamic_shapes else 1
+        """``forward``, with a sequence length from 1 to ``max_prefill_len``, or of exactly 1."""
+        count = min(3, self.max_prefill_len) if self.config.dynamic_shapes else 1
         tokens = torch.zeros(1, count, dtype=torch.long)
         inputs = (self.model.get_input_embeddings()(tokens) if self.embeddings else tokens, torch.arange(count))
-        length = torch.export.Dim("length", min=1, max=self.max_seq_len)
+        length = torch.export.Dim("length", min=1, max=self.max_prefill_len)
         shapes = ({1: length}, {0: length}) if self.config.dynamic_shapes else None
         return {"forward": ExportableMethod(module=self, example_inputs=inputs, dynamic_shapes=shapes)}
 
@@ -132,6 +141,7 @@ class CausalLMExportableModule(nn.Module):
             self.model,
             self.config,
             max_seq_len=self.max_seq_len,
+            max_prefill_len=self.max_prefill_len,
             heads=max(layer.heads for layer in self._layers),
             head_dim=max(layer.key_dim for layer in self._layers),
             rewinds=all(layer.kind in ("static", "custom") for layer in self._layers),

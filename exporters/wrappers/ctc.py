@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
 from exporters import metadata
+from exporters.attention.implementation import set_attention
 from exporters.config import ExportConfig
 from exporters.errors import NotApplicableError
 from exporters.wrappers import ExportableMethod, refuse_cache_options
@@ -40,7 +41,7 @@ class CTCExportableModule(nn.Module):
             raise NotApplicableError(f"{type(model).__name__} listens: it has no embedding of tokens.")
         self.config = config
         self.source = source_of(model, config)
-        model.set_attn_implementation("eager")
+        set_attention(model, "eager")
         for module in list(model.modules()):
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from exporters import metadata
+from exporters.attention.implementation import set_attention
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
 from exporters.wrappers import ExportableMethod, refuse_cache_options
@@ -42,7 +43,7 @@ class MaskedLMExportableModule(nn.Module):
             raise NotApplicableError(
                 f"the embedding of {type(model).__name__} is not tied to its output layer; nothing is shared."
             )
-        model.set_attn_implementation("eager")
+        set_attention(model, "eager")
         self.config = config
         self.model = model
 

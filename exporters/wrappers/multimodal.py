@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from exporters import metadata
 from exporters.config import ExportConfig
 from exporters.errors import NotApplicableError
-from exporters.wrappers import ExportableMethod
+from exporters.wrappers import ExportableMethod, refuse_pt2e
 from exporters.wrappers.causal_lm import CausalLMExportableModule
 from exporters.wrappers.modalities import modality_encoder
 
@@ -37,7 +37,7 @@ class LookingAheadDecoder(CausalLMExportableModule):
     which ones belong together.
 
     Raises:
-        NotApplicableError: the configuration asks for one token a call, or for an attention sink.
+        NotApplicableError: the configuration bounds what a call takes, or asks for an attention sink.
     """
 
     def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
@@ -45,6 +45,7 @@ class LookingAheadDecoder(CausalLMExportableModule):
         for asked, option in (
             (not config.dynamic_shapes, "dynamic_shapes=False"),
             (config.attention_sink, "use_attention_sink"),
+            (config.max_prefill_len, "max_prefill_len"),
         ):
             if asked:
                 raise NotApplicableError(
@@ -135,6 +136,7 @@ class MultiModalTextToTextExportableModule(nn.Module):
 
     def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
         super().__init__()
+        refuse_pt2e(model, config)
         self.config = config
         self.model = model
         plain = functools.partial(CausalLMExportableModule, embeddings=True)
@@ -143,10 +145,10 @@ class MultiModalTextToTextExportableModule(nn.Module):
         self.encoder = modality_encoder(model, config)
 
     def methods(self) -> Mapping[str, ExportableMethod]:
-        """The decoder and the embedding with 1 to ``max_seq_len`` tokens, or exactly 1; the encoder for one input."""
+        """The decoder and the embedding with 1 to ``max_prefill_len`` tokens, or exactly 1; the encoder for one input."""
         dynamic = self.config.dynamic_shapes
-        tokens = torch.zeros(1, min(3, self.max_seq_len) if dynamic else 1, dtype=torch.long)
-        length = torch.export.Dim("length", min=1, max=self.max_seq_len)
+        tokens = torch.zeros(1, min(3, self.decoder.max_prefill_len) if dynamic else 1, dtype=torch.long)
+        length = torch.export.Dim("length", min=1, max=self.decoder.max_prefill_len)
         return {
             "token_embedding": ExportableMethod(TokenEmbedding(self.model), (tokens,), ({1: length},) if dynamic else None),
             self.encoder.method: ExportableMethod(self.encoder, self.encoder.example(), None),

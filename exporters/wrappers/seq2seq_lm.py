@@ -14,10 +14,11 @@ from transformers.modeling_outputs import BaseModelOutput
 from exporters import metadata
 from exporters.attention import encoder_decoder
 from exporters.attention.cache import ExplicitPositionCache, first_position, layers_like
+from exporters.attention.implementation import set_attention
 from exporters.attention.layer import CacheLayer
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
-from exporters.wrappers import ExportableMethod
+from exporters.wrappers import ExportableMethod, prefill_len, refuse_pt2e
 from exporters.wrappers.clamping import clamped
 from exporters.wrappers.source import source_of
 
@@ -133,12 +134,15 @@ class Seq2SeqLMExportableModule(nn.Module):
 
     def __init__(self, model: PreTrainedModel, config: ExportConfig) -> None:
         super().__init__()
+        refuse_pt2e(model, config)
         room = decoder_context(model)
         self.max_seq_len: int = config.max_seq_len or min(room or DEFAULT_MAX_SEQ_LEN, DEFAULT_MAX_SEQ_LEN)
         if room and self.max_seq_len > room:
             raise ExportError(f"max_seq_len {self.max_seq_len} exceeds the decoder's context of {room}; use at most {room}.")
-        if config.use_attention_sink is not None:
-            raise NotApplicableError(f"use_attention_sink: the decoder of {type(model).__name__} ends with its text.")
+        self.max_prefill_len = prefill_len(config, self.max_seq_len)
+        for option in ("use_attention_sink", "local_global_attention"):
+            if getattr(config, option) is not None:
+                raise NotApplicableError(f"{option}: the decoder of {type(model).__name__} ends with its text.")
         head = model.get_output_embeddings()
         if config.use_shared_embedding and (head is None or head.weight is not model.get_input_embeddings().weight):
             raise NotApplicableError(
@@ -149,7 +153,7 @@ class Seq2SeqLMExportableModule(nn.Module):
         self.prompt = decoder_prompt(model)
         self.width: int = model.config.hidden_size
         probe = DynamicCache()
-        model.set_attn_implementation("eager")
+        set_attention(model, "eager")
         with torch.no_grad():
             model(
                 encoder_outputs=_Encoded(last_hidden_state=torch.zeros(1, 2, self.width, dtype=model.dtype)),
@@ -158,7 +162,7 @@ class Seq2SeqLMExportableModule(nn.Module):
                 use_cache=True,
             )
         if config.use_custom_sdpa:
-            model.set_attn_implementation(encoder_decoder.NAME)
+            set_attention(model, encoder_decoder.NAME)
         cache = layers_like(model, probe, self.max_seq_len, config)
         self.model = model
         self.encoder = Encoder(model.get_encoder(), self.source.name, masked=self.source.masked)
@@ -166,16 +170,16 @@ class Seq2SeqLMExportableModule(nn.Module):
 
     def methods(self) -> Mapping[str, ExportableMethod]:
         """``encoder``, of a source of any length up to ``max_source_len`` where the architecture permits; and ``text_decoder``,
-        with 1 to ``max_seq_len`` tokens, or exactly 1."""
+        with 1 to ``max_prefill_len`` tokens, or exactly 1."""
         source, dtype = self.source, self.model.dtype
         dynamic = self.config.dynamic_shapes
         inputs = source.example(dtype)
         with torch.no_grad():
             states = self.encoder(*inputs)
-        count = min(3, self.max_seq_len) if dynamic else 1
+        count = min(3, self.max_prefill_len) if dynamic else 1
         tokens = (torch.zeros(1, count, dtype=torch.long), torch.arange(count))
         read = torch.export.Dim("source", min=source.shortest, max=source.longest) if source.dynamic else None
-        written = torch.export.Dim("length", min=1, max=self.max_seq_len)
+        written = torch.export.Dim("length", min=1, max=self.max_prefill_len)
         seen = torch.export.Dim("states", min=1, max=source.states)
         fed: Any = ({1: written}, {0: written}) if dynamic else ({}, {})
         about: Any = ({1: seen},) if source.dynamic else ({},)
@@ -200,6 +204,7 @@ class Seq2SeqLMExportableModule(nn.Module):
             self.model,
             self.config,
             max_seq_len=self.max_seq_len,
+            max_prefill_len=self.max_prefill_len,
             layers=len(layers),
             heads=max(layer.heads for layer in layers),
             head_dim=max(layer.key_dim for layer in layers),

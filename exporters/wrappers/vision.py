@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from exporters import metadata
+from exporters.attention.implementation import set_attention
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError
 from exporters.wrappers import ExportableMethod, refuse_cache_options
@@ -77,7 +78,7 @@ def ready(model: PreTrainedModel, config: ExportConfig) -> tuple[int, int]:
     if config.qembedding is not None or config.use_shared_embedding:
         raise NotApplicableError(f"{type(model).__name__} looks at images: it has no embedding of tokens.")
     if model._supports_sdpa:
-        model.set_attn_implementation("eager")
+        set_attention(model, "eager")
     return image_size(model, config)
 
 

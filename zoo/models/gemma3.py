@@ -20,6 +20,7 @@ GEMMA3_270M = register(
             "What is a lighthouse for?",
             "How is bread made?",
         ),
+        traits=("some_sliding",),
         # A window of 16 in a context of 64: prefill and decode cross it several times. The two kinds of layer keep
         # their own rope base, one key-value head serves all queries, and the head size differs from hidden / heads.
         twin=Twin(
@@ -61,7 +62,7 @@ GEMMA3_4B = register(
         # As pinned in several public repositories.
         revision="093f9f388b31de276ce2de164bdc2081324b9767",
         prompts=LOOKING,
-        traits=("looks_ahead",),
+        traits=("looks_ahead", "some_sliding"),
         twin=Twin(
             "gemma3",
             image_size=32,

@@ -14,6 +14,7 @@ LFM2_350M = register(
         # Pinned in the test fixtures of several public ports of the model.
         revision="f37d3f5c8c5484bc01dad379a595cf4c68c4e70e",
         prompts=("Count from one to ten.", "What makes a good map?", "How deep is the sea?"),
+        traits=("some_attend",),
         # Attention between two convolutions, each with a state of its own. The published width of the feed-forward is
         # two thirds of intermediate_size, rounded up to a multiple: here 192 becomes 128.
         twin=Twin(

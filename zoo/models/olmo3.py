@@ -10,7 +10,7 @@ OLMO3_7B = register(
         task="text-generation",
         wrapper="CausalLMExportableModule",
         methods=("forward",),
-        traits=("untied",),
+        traits=("untied", "some_sliding"),
         hub_id="allenai/Olmo-3-1025-7B",
         # Pinned in the manifests of several public training projects.
         revision="a81bae42db3975be1671e27b9c9a56da1a9f980f",

@@ -23,6 +23,7 @@ KINDS = {
     "ring": ("gemma3-270m", "xnnpack-fp32-sdpa-kv", {"ring", "custom"}),
     "int8": ("smollm2-135m", "xnnpack-fp32-sdpa-kv8", {"custom"}),
     "sink": ("smollm2-135m", "xnnpack-fp32-sdpa-kv-sink4w28", {"sink"}),
+    "local": ("smollm2-135m", "xnnpack-fp32-sdpa-kv-lg16.0", {"ring", "custom"}),
     "int8 ring and sink": ("gemma3-270m", "xnnpack-fp32-sdpa-kv8-sink4w28", {"ring", "sink"}),
     "convolution": ("lfm2-350m", "xnnpack-fp32-sdpa-kv", {"state", "custom"}),
     "recurrence": ("mamba-130m", "xnnpack-fp32-static", {"state"}),

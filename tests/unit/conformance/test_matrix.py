@@ -99,6 +99,7 @@ def test_what_does_not_apply_is_what_the_exporter_refuses(model):
         "xnnpack-fp32-kv-static",
         "xnnpack-fp32-sdpa-kv-static",
         "xnnpack-fp32-sdpa-kv-sink4w28-static",
+        "xnnpack-fp32-kv-lg16.0-static",
         "portable-fp32-shared-static",
     ):
         config = ExportConfig.from_id(name, max_seq_len=model.twin.max_seq_len)

@@ -100,6 +100,31 @@ def test_an_eager_session_with_a_sink_leaves_sliding_layers_and_other_sessions_a
     assert torch.equal(fed(EagerSession(llama, 64), (64,)), expected)
 
 
+@pytest.mark.parametrize("window", [1, 7, 63])
+def test_an_eager_session_with_local_layers_is_one_pass_under_a_mask(llama, window):
+    query, key = torch.arange(64)[:, None], torch.arange(64)
+    mask = torch.where((key <= query) & (key > query - window), 0.0, torch.finfo(torch.float32).min)[None, None]
+    expected = llama(TOKENS, attention_mask=mask, use_cache=False).logits[0]
+    session = EagerSession(llama, 64, windows=(window,))
+    for sizes in ((64,), (1,) * 64, (5, 30, 1, 28)):
+        torch.testing.assert_close(fed(session, sizes), expected, atol=2e-5, rtol=0)
+    torch.testing.assert_close(session.forward(TOKENS[:, 40:50], 40), expected[40:50], atol=2e-5, rtol=0)
+    # Neither all layers nor other sessions are touched.
+    whole = fed(EagerSession(llama, 64), (64,))
+    torch.testing.assert_close(whole, llama(TOKENS, use_cache=False).logits[0], atol=2e-5, rtol=0)
+    half = fed(EagerSession(llama, 64, windows=(0, window)), (64,))
+    assert min(float((half - other).abs().max()) for other in (whole, expected)) > 1e-3
+
+
+def test_an_eager_session_says_which_layers_take_no_mask():
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    configuration = AutoConfig.for_model("mamba", vocab_size=384, hidden_size=32, num_hidden_layers=2, state_size=8)
+    model = AutoModelForCausalLM.from_config(configuration).eval().requires_grad_(False)
+    with pytest.raises(SessionError, match=r"layers \[1\] of MambaForCausalLM take no mask to put a window on"):
+        EagerSession(model, 64, windows=(0, 4)).forward(TOKENS, 0)
+
+
 def fed(session, sizes):
     session.reset()
     starts = [sum(sizes[:index]) for index in range(len(sizes))]

@@ -1,13 +1,19 @@
 """Every cache under every attention: however a sequence is fed, the logits are those of the model without any cache."""
 
+import inspect
+import sys
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import PreTrainedModel
 
 from conformance.sessions.eager import EagerSession
 from conformance.sessions.eager_cache import round_to_8_bits
 from exporters import ExportConfig, ExportError
+from exporters.attention import custom_sdpa
+from exporters.attention.implementation import set_attention
 from exporters.attention.storage import FloatStorage, Int8Storage
 from exporters.errors import NotApplicableError
 from exporters.wrappers.causal_lm import CausalLMExportableModule
@@ -161,6 +167,77 @@ def test_only_layers_without_a_window_have_a_sink(toy):
         CausalLMExportableModule(toy("mistral"), sink_config(4, 8))
 
 
+def local_config(windows, **changes):
+    return ExportConfig(**{"use_custom_kv_cache": True, "local_global_attention": windows, "max_seq_len": LENGTH, **changes})
+
+
+@pytest.mark.parametrize("sdpa", [False, True])
+@pytest.mark.parametrize("window", [1, 2, 5, LENGTH - 1])
+def test_local_attention_forgets_what_a_mask_hides_however_a_sequence_is_fed(toy, window, sdpa):
+    model = toy("llama")
+    tokens = torch.randint(0, 48, (2, 1, LENGTH), generator=torch.Generator().manual_seed(1))
+    module = CausalLMExportableModule(model, local_config(str(window), use_custom_sdpa=sdpa))
+    assert [(layer["kind"], layer["capacity"]) for layer in module.cache_report()] == [("ring", max(window - 1, 1))] * 2
+    assert module.constant_methods()["supports_rewind"] is False
+    for sequence in (*tokens, tokens[0]):
+        expected = masked(toy("llama"), sequence, 0, window)
+        for sizes in ([LENGTH], [1] * LENGTH, [4, 1, LENGTH - 5], [7, 9, 8]):
+            found = feed(module, sequence, sizes)
+            torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+            # A window that is off by one would be seen.
+            for wrong in {max(window - 1, 1), window + 1} - {window}:
+                assert float((found - masked(toy("llama"), sequence, 0, wrong)).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("sdpa", [False, True])
+@pytest.mark.parametrize("quantized", [False, True])
+def test_local_and_global_layers_are_those_of_a_model_that_has_them(toy, sdpa, quantized):
+    tokens = torch.randint(0, 48, (1, LENGTH), generator=torch.Generator().manual_seed(1))
+    kinds = ["full_attention", "sliding_attention", "full_attention", "full_attention", "sliding_attention"]
+    native = toy("qwen3", num_hidden_layers=5, use_sliding_window=True, sliding_window=5, layer_types=kinds)
+    expected = native(tokens, use_cache=False).logits[0]
+    plain = toy("qwen3", num_hidden_layers=5)
+    assert float((plain(tokens, use_cache=False).logits[0] - expected).abs().max()) > 1e-2
+    config = local_config("0,5,0", use_custom_sdpa=sdpa, quantize_kv_cache=quantized)
+    eager = EagerSession(plain, LENGTH, windows=(0, 5, 0), cache_bits=8 if quantized else None).forward(tokens, 0)
+    if not quantized:
+        torch.testing.assert_close(eager, expected, atol=2e-5, rtol=0)
+    module = CausalLMExportableModule(toy("qwen3", num_hidden_layers=5), config)
+    rings = ["ring" if kind == "sliding_attention" else "custom" for kind in kinds]
+    assert [layer["kind"] for layer in module.cache_report()] == rings
+    for sizes in ([LENGTH], [1] * LENGTH, [4, 1, LENGTH - 5]):
+        error = (feed(module, tokens, sizes) - eager).norm() / eager.norm()
+        assert float(error) < (0.02 if quantized else 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "windows", "says"),
+    [
+        ("gemma3_text", "5,0", "layers of Gemma3ForCausalLM have sliding windows of their own; leave it out"),
+        ("mistral", "5", "layers of MistralForCausalLM have sliding windows of their own"),
+        ("llama", "5,0,3", "names 3 windows, and LlamaForCausalLM has 2 layers; give at most as many"),
+        ("llama", f"{LENGTH},0", "a window of 24 tokens forgets nothing of the 24 positions"),
+    ],
+)
+def test_windows_that_could_not_be_had_are_refused(toy, kind, windows, says):
+    with pytest.raises(ExportError, match=says):
+        CausalLMExportableModule(toy(kind), local_config(windows))
+
+
+def test_layers_that_do_not_ask_for_attention_or_do_not_attend_get_no_window():
+    bloom = random_model("bloom", n_layer=2, n_head=4)
+    with pytest.raises(NotApplicableError, match=r"BloomForCausalLM writes its attention out .* cannot be given windows"):
+        CausalLMExportableModule(bloom, local_config("5,0"))
+    kinds = dict(layer_types=["conv", "full_attention"], block_multiple_of=32)
+    mixed = random_model(
+        "lfm2", intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, **kinds
+    )
+    with pytest.raises(NotApplicableError, match="layer 0 of Lfm2ForCausalLM does not attend; give it 0"):
+        CausalLMExportableModule(mixed, local_config("5,0"))
+    kept = [layer["kind"] for layer in CausalLMExportableModule(mixed, local_config("0,5")).cache_report()]
+    assert kept == ["state", "ring"]
+
+
 @pytest.mark.parametrize("sdpa", [False, True])
 def test_eight_bits_are_the_same_however_a_sequence_is_fed(toy, kind, sdpa):
     config = ExportConfig(use_custom_sdpa=sdpa, use_custom_kv_cache=True, quantize_kv_cache=True, max_seq_len=LENGTH)
@@ -231,3 +308,39 @@ def test_an_embedding_that_is_not_tied_cannot_be_shared(toy):
     assert CausalLMExportableModule(toy("llama"), shared).config is shared
     with pytest.raises(NotApplicableError, match="the embedding of Qwen3ForCausalLM is not tied"):
         CausalLMExportableModule(toy("qwen3", tie_word_embeddings=False), shared)
+
+
+def forgotten(model, monkeypatch):
+    """As after a test that has removed the module: its class lives on."""
+    monkeypatch.delitem(sys.modules, type(model).__module__)
+
+
+def unreadable(model, monkeypatch):
+    """As where the file that a class was read from is gone."""
+
+    def getsource(_):
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr(inspect, "getsource", getsource)
+
+
+@pytest.mark.parametrize("source", [forgotten, unreadable])
+@pytest.mark.parametrize(("sdpa", "kv"), MODES)
+def test_attention_is_set_also_where_transformers_cannot_read_a_models_source(toy, kind, monkeypatch, source, sdpa, kv):
+    model = toy(kind)
+    tokens = torch.randint(0, 48, (1, LENGTH), generator=torch.Generator().manual_seed(1))
+    expected = model(tokens, use_cache=False).logits[0]
+    for each in {type(module) for module in model.modules() if isinstance(module, PreTrainedModel)}:
+        monkeypatch.delattr(each, "_can_set_attn_implementation_cached_value", raising=False)
+    source(model, monkeypatch)
+    model.set_attn_implementation(custom_sdpa.NAME)
+    assert model.config._attn_implementation == "eager"  # transformers warns, and that is all
+    module = CausalLMExportableModule(model, ExportConfig(use_custom_sdpa=sdpa, use_custom_kv_cache=kv, max_seq_len=LENGTH))
+    torch.testing.assert_close(feed(module, tokens, [4, 1, LENGTH - 5]), expected, atol=2e-5, rtol=0)
+
+
+def test_an_attention_that_cannot_be_set_is_refused_and_nothing_is_changed():
+    model = random_model("bloom", n_layer=1, n_head=4)
+    with pytest.raises(NotApplicableError, match=r"BloomForCausalLM writes its attention out .* so 'executorch_custom' cannot"):
+        set_attention(model, custom_sdpa.NAME)
+    assert model.config._attn_implementation == "eager"

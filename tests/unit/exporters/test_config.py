@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters import ExportConfig, ExportError
-from exporters.config import DTYPES, GROUPED, PER_CHANNEL, QEMBEDDING, QLINEAR, RECIPES
+from exporters.config import DTYPES, GROUPED, PER_CHANNEL, PT2E, QEMBEDDING, QLINEAR, RECIPES
 
 
 @st.composite
@@ -11,9 +11,11 @@ def options(draw):
     """Options that the exporter takes together, group sizes with and without their being said."""
     recipe, dtype = draw(st.sampled_from(RECIPES)), draw(st.sampled_from(DTYPES))
     taken = {"recipe": recipe, "dtype": dtype, "dynamic_shapes": draw(st.booleans())}
+    pt2e = recipe == "xnnpack" and dtype == "fp32" and draw(st.booleans())
+    taken["pt2e_quantize"] = draw(st.sampled_from(sorted(PT2E))) if pt2e else None
     for kind, schemes in (("qlinear", QLINEAR), ("qembedding", QEMBEDDING)):
         able = [name for name, scheme in schemes.items() if recipe in scheme.group_sizes and dtype in scheme.dtypes]
-        taken[kind] = name = draw(st.sampled_from([None, *able]))
+        taken[kind] = name = draw(st.sampled_from([None, *able] if kind == "qembedding" or not pt2e else [None]))
         if name is not None:
             sizes = {GROUPED: [32, 64, 96, 128, 256], PER_CHANNEL: [PER_CHANNEL]}
             allowed = [size for each in schemes[name].group_sizes[recipe] for size in sizes[each]]
@@ -23,6 +25,9 @@ def options(draw):
     taken["quantize_kv_cache"] = taken["use_custom_kv_cache"] and draw(st.booleans())
     if taken["use_custom_sdpa"] and taken["use_custom_kv_cache"]:
         taken["use_attention_sink"] = draw(st.sampled_from([None, "4,28", "1,1", "4,1024", "16,28"]))
+    if taken["use_custom_kv_cache"] and taken.get("use_attention_sink") is None:
+        windows = draw(st.none() | st.lists(st.integers(0, 3) | st.integers(4, 4096), min_size=1, max_size=6).filter(any))
+        taken["local_global_attention"] = windows and ",".join(map(str, windows))
     if recipe == "portable" and taken["qlinear"] is taken["qembedding"] is None:
         taken["use_shared_embedding"] = draw(st.booleans())
     return taken
@@ -51,9 +56,10 @@ def test_different_configurations_have_different_ids(first, second):
 
 @given(configs)
 def test_what_rounds_or_forgets_reduces(config):
-    layers = config.qlinear or config.qembedding
+    layers = config.qlinear or config.qembedding or config.pt2e_quantize
     assert config.quantized == (layers is not None)
-    exact = config.dtype == "fp32" and not layers and not config.quantize_kv_cache and not config.use_attention_sink
+    exact = config.dtype == "fp32" and not layers and not config.quantize_kv_cache
+    exact = exact and config.attention_sink is None and config.local_windows is None
     assert config.reduces == (not exact)
 
 
@@ -65,6 +71,13 @@ def test_what_rounds_or_forgets_reduces(config):
             "xnnpack-fp32-sdpa-kv-sink4w28",
             {"use_custom_sdpa": True, "use_custom_kv_cache": True, "use_attention_sink": "4,28"},
         ),
+        ("xnnpack-fp32-pt2e", {"pt2e_quantize": "xnnpack_dynamic"}),
+        (
+            "xnnpack-fp32-pt2eqc4-emb8w-static",
+            {"pt2e_quantize": "xnnpack_dynamic_qc4", "qembedding": "8w", "dynamic_shapes": False},
+        ),
+        ("portable-fp32-kv-lg16.0", {"recipe": "portable", "use_custom_kv_cache": True, "local_global_attention": "16,0"}),
+        ("xnnpack-fp32-kv-lg0.16.32", {"use_custom_kv_cache": True, "local_global_attention": "0,16,32,0,16,32"}),
         ("xnnpack-fp32-8da4w-pc", {"qlinear": "8da4w", "qlinear_group_size": 0}),
         ("xnnpack-fp32-8da4w+8da8w-g128", {"qlinear": "8da4w,8da8w", "qlinear_group_size": 128}),
         ("xnnpack-bf16-emb4wg64", {"dtype": "bf16", "qembedding": "4w", "qembedding_group_size": 64}),
@@ -166,6 +179,33 @@ def test_an_id_that_means_nothing_is_refused_with_a_way_on(text, says):
         ({"quantize_kv_cache": 8, "use_custom_kv_cache": True}, "quantize_kv_cache is 8; allowed: true, false"),
         ({"use_attention_sink": "four"}, "use_attention_sink is 'four'; give the sinks and the window in tokens"),
         ({"use_attention_sink": (4, 28)}, "use_attention_sink is (4, 28); give"),
+        ({"local_global_attention": "16,0"}, "local_global_attention needs use_custom_kv_cache, whose rings keep the windows"),
+        (
+            {"local_global_attention": [16, 0], "use_custom_kv_cache": True},
+            "local_global_attention is [16, 0]; give the windows",
+        ),
+        ({"local_global_attention": "016", "use_custom_kv_cache": True}, "local_global_attention is '016'"),
+        ({"local_global_attention": "0,0", "use_custom_kv_cache": True}, "'0,0' gives no layer a window and would be ignored"),
+        (
+            {
+                "local_global_attention": "16",
+                "use_attention_sink": "4,28",
+                "use_custom_kv_cache": True,
+                "use_custom_sdpa": True,
+            },
+            "both say what a layer forgets; give one of the two",
+        ),
+        (
+            {"pt2e_quantize": "xnnpack"},
+            "unknown pt2e_quantize 'xnnpack'. Did you mean 'xnnpack_dynamic'?",
+        ),
+        ({"pt2e_quantize": "xnnpack_dynamic", "qlinear": "8da4w"}, "pt2e_quantize and qlinear both quantize linear layers"),
+        ({"pt2e_quantize": "xnnpack_dynamic", "qlinear_encoder": "8da4w"}, "pt2e_quantize and qlinear_encoder both quantize"),
+        ({"pt2e_quantize": "xnnpack_dynamic", "recipe": "portable"}, "needs the recipe 'xnnpack', whose kernels it quantizes"),
+        ({"pt2e_quantize": "xnnpack_dynamic", "dtype": "fp16"}, "'xnnpack_dynamic' cannot be had with dtype 'fp16'"),
+        ({"max_prefill_len": 1}, "max_prefill_len is 1; give a whole number of at least 2"),
+        ({"max_prefill_len": 65, "max_seq_len": 64}, "max_prefill_len 65 exceeds the 64 positions of the cache (max_seq_len)"),
+        ({"max_prefill_len": 8, "dynamic_shapes": False}, "max_prefill_len 8 without dynamic_shapes would be ignored"),
         ({"dtype": "fp64"}, "unknown dtype 'fp64'. Did you mean 'fp"),
     ],
 )

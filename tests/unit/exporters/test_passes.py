@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from exporters.passes import bias_apart, equal_ranks, exact_tanh_gelu, sums_in_fp32
+from exporters.passes import bias_apart, equal_ranks, exact_tanh_gelu, means_of_whole_images, sums_in_fp32
 
 
 class Gelu(torch.nn.Module):
@@ -109,3 +109,32 @@ def test_factors_of_unequal_rank_are_made_equal(shape, changed):
     assert equal_ranks(program) == changed
     assert torch.equal(program.module()(values), module(values))
     assert equal_ranks(program) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "replaced"),
+    [
+        (dict(kernel_size=640, ceil_mode=True), 1),
+        (dict(kernel_size=(7, 5)), 1),
+        (dict(kernel_size=(7, 5), stride=1), 1),
+        (dict(kernel_size=(9, 7), stride=9, padding=(2, 2), count_include_pad=False, ceil_mode=True), 1),
+        # The padding counts, the divisor is another one, or the window does not cover the image.
+        (dict(kernel_size=(8, 6), stride=8, padding=(1, 1), ceil_mode=True), 0),
+        (dict(kernel_size=(7, 5), divisor_override=2), 0),
+        (dict(kernel_size=(6, 5)), 0),
+        (dict(kernel_size=(4, 4), stride=1), 0),
+        (dict(kernel_size=(8, 6), padding=(2, 2), count_include_pad=False), 0),
+    ],
+)
+def test_a_pool_over_the_whole_image_is_a_mean_and_others_are_not(options, replaced):
+    class Pool(torch.nn.Module):
+        def forward(self, image):
+            return torch.nn.functional.avg_pool2d(image, **options) * 2
+
+    image = torch.randn(1, 3, 7, 5, generator=torch.Generator().manual_seed(0))
+    program = torch.export.export(Pool(), (image,))
+    assert means_of_whole_images(program) == replaced
+    targets = {node.target for node in program.graph.nodes}
+    assert (torch.ops.aten.mean.dim in targets) == bool(replaced)
+    torch.testing.assert_close(program.module()(image), Pool()(image))
+    assert means_of_whole_images(program) == 0

@@ -9,6 +9,7 @@ import torch
 from conformance.generate import generate
 from conformance.sessions.eager import EagerSession
 from conformance.sessions.executorch import ExecuTorchSession
+from conformance.sessions.protocol import SessionError
 from exporters import ExportConfig, ExportError
 from exporters.artifact import LinearWeights
 from exporters.pipeline import export, load_model
@@ -39,6 +40,22 @@ def test_a_static_program_takes_one_token_a_call_and_says_the_same(smollm2, tmp_
     expected = generate(eager, prompt, max_new_tokens=29)
     assert generate(session, prompt, max_new_tokens=29).tokens == expected.tokens
     assert session.forward(torch.tensor([prompt]), 0).shape == (11, 384)
+
+
+def test_a_call_may_be_bounded_below_the_cache_and_prompts_are_fed_in_parts(smollm2, tmp_path):
+    config = ExportConfig.from_id("xnnpack-fp32-sdpa-kv", max_seq_len=64, max_prefill_len=8)
+    artifact = export(smollm2, config, tmp_path)
+    session = ExecuTorchSession(artifact.program)
+    assert (session.constant("get_max_seq_len"), session.constant("get_max_context_len")) == (8, 64)
+    assert tuple(session.method_meta().input_tensor_meta(0).sizes()) == (1, 8)
+    tokens = torch.tensor([json.loads((smollm2 / "reference.json").read_text())["samples"][0]["tokens"]])
+    assert tokens.shape[1] > 16
+    expected = EagerSession(load_model(smollm2), 64).forward(tokens, 0)
+    torch.testing.assert_close(session.forward(tokens, 0), expected, atol=1e-3, rtol=0)
+    with pytest.raises(SessionError, match="forward failed"):
+        session.run("forward", tokens[:, :9], torch.arange(9))
+    with pytest.raises(ExportError, match="max_prefill_len 9000 exceeds the 256 positions"):
+        export(smollm2, ExportConfig(max_prefill_len=9000), tmp_path / "more")
 
 
 def test_another_group_size_is_the_one_in_the_delegated_graph(tmp_path):

@@ -2,6 +2,7 @@
 workaround, if there is one, can go."""
 
 import copy
+import time
 
 import pytest
 import torch
@@ -213,3 +214,25 @@ def test_transformers_exportable_decoder_leaves_out_a_factor_of_t5():
     found = module(start, states, torch.zeros(1, dtype=torch.long))
     expected = model(encoder_outputs=(states,), decoder_input_ids=start).logits
     torch.testing.assert_close(found, 16**0.5 * expected)
+
+
+def test_the_portable_average_pool_visits_its_whole_kernel():
+    from executorch.exir import to_edge
+    from executorch.runtime import Runtime
+
+    def seconds(kernel):
+        class Pool(torch.nn.Module):
+            def forward(self, x):
+                return torch.nn.functional.avg_pool2d(x, kernel, ceil_mode=True)
+
+        image = torch.ones(1, 1, 2, 2)
+        emitted = to_edge(torch.export.export(Pool(), (image,))).to_executorch()
+        method = Runtime.get().load_program(emitted.buffer).load_method("forward")
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            assert method.execute([image])[0].tolist() == [[[[1.0]]]]
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert seconds(2000) > 20 * seconds(2)
