@@ -298,7 +298,7 @@ def trace_wrapper(wrapper: Wrapper) -> Traced:
 
 
 def lower(traced: Traced, config: ExportConfig) -> Any:
-    """Run the recipe's passes and partitioners.
+    """Run the recipe's workarounds and partitioners.
 
     A traced model can be lowered once: upstream's lowering changes its programs.
 
@@ -310,9 +310,8 @@ def lower(traced: Traced, config: ExportConfig) -> Any:
     from exporters import recipes
 
     for program in traced.programs.values():
-        for apply in recipes.passes(config):
-            apply(program)
-    with recipes.mended(config):
+        recipes.fix(config, program)
+    with recipes.patched(config):
         return to_edge_transform_and_lower(
             traced.programs,
             partitioner=recipes.partitioners(config),
