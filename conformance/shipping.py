@@ -15,6 +15,9 @@ from zoo.errors import unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from conformance.sessions.protocol import GenerationSession, InferenceSession
+    from exporters.graphs import Graphs
+
 COMPANIONS = (
     "config.json",
     "generation_config.json",
@@ -62,7 +65,7 @@ def copy_companions(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
+def check(artifact: Artifact | Graphs, source: Path, *, trained: bool = True) -> Check:
     """Compare a program with its checkpoint in eager PyTorch, teacher-forced over tokens of its own choosing.
 
     A program that rounds is compared with the same model rounding the same. Where the checkpoint is a twin its reference texts
@@ -76,12 +79,11 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     from conformance.compare.tolerance import tolerance
     from conformance.generate import generate
     from conformance.sessions.eager import baseline
-    from conformance.sessions.executorch import ExecuTorchSession
 
     task = artifact.account.task
-    if artifact.account.wrapper == "Seq2SeqLMExportableModule":
+    if isinstance(artifact, Artifact) and artifact.account.wrapper == "Seq2SeqLMExportableModule":
         return _check_seq2seq(artifact, source, trained=trained)
-    if artifact.account.wrapper == "MultiModalTextToTextExportableModule":
+    if isinstance(artifact, Artifact) and artifact.account.wrapper == "MultiModalTextToTextExportableModule":
         return _check_multimodal(artifact, source, trained=trained)
     if artifact.account.wrapper != "CausalLMExportableModule":
         return _check_one_pass(artifact, source)
@@ -101,10 +103,26 @@ def check(artifact: Artifact, source: Path, *, trained: bool = True) -> Check:
     fed = torch.tensor([tokens])
     eager.reset()
     expected = eager.forward(fed, 0)[skip:]
-    session = ExecuTorchSession(artifact.program, expected=artifact.account.file)
+    session = _decoder(artifact)
     found = torch.cat([session.forward(fed[:, :1], 0), session.forward(fed[:, 1:], 1)])[skip:]
     comparison = compare_logits(expected, found)
     return judge_logits(comparison, tolerance(artifact.config), trained=trained)
+
+
+def _decoder(artifact: Artifact | Graphs) -> GenerationSession:
+    from conformance.sessions import executorch, graphs
+
+    if isinstance(artifact, Artifact):
+        return executorch.ExecuTorchSession(artifact.program, expected=artifact.account.file)
+    return graphs.OnnxDecoder(artifact) if artifact.account.format == "onnx" else graphs.TorchDecoder(artifact)
+
+
+def _one_pass(artifact: Artifact | Graphs) -> InferenceSession:
+    from conformance.sessions import executorch, graphs
+
+    if isinstance(artifact, Artifact):
+        return executorch.ExecuTorchInference(artifact.program, expected=artifact.account.file)
+    return graphs.GraphInference(artifact)
 
 
 def _check_multimodal(artifact: Artifact, source: Path, *, trained: bool) -> Check:
@@ -146,13 +164,12 @@ def _check_multimodal(artifact: Artifact, source: Path, *, trained: bool) -> Che
     return judge_logits(compare_logits(expected, found), tolerance(artifact.config), trained=trained)
 
 
-def _check_one_pass(artifact: Artifact, source: Path) -> Check:
+def _check_one_pass(artifact: Artifact | Graphs, source: Path) -> Check:
     """As ``check``, of a model of one pass: over ids that do not repeat soon, or noise. Best answers mean nothing there."""
     from conformance.compare.boxes import align
     from conformance.compare.logits import compare_logits, judge_logits
     from conformance.compare.tolerance import tolerance
     from conformance.sessions.eager import EagerInference, rounded_model
-    from conformance.sessions.executorch import ExecuTorchInference
 
     task = artifact.account.task
     model = rounded_model(source, artifact.config, task=task)
@@ -160,7 +177,7 @@ def _check_one_pass(artifact: Artifact, source: Path) -> Check:
     longest = artifact.account.constant_methods.get("get_max_source_len", 0)
     inputs = _sound(artifact, source, longest) if heard else _noise(artifact, model.config)
     expected = EagerInference(model).infer(inputs)
-    found = ExecuTorchInference(artifact.program, expected=artifact.account.file).infer(inputs)
+    found = _one_pass(artifact).infer(inputs)
     if task == "object-detection":
         found = align(expected, found)  # the order of queries means nothing
     return judge_logits(compare_logits(expected, found), tolerance(artifact.config), trained=False)
@@ -203,7 +220,7 @@ def _ids(model: Any, longest: int) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def _sound(artifact: Artifact, source: Path, longest: int) -> dict[str, Tensor]:
+def _sound(artifact: Artifact | Graphs, source: Path, longest: int) -> dict[str, Tensor]:
     """A reference sound as the checkpoint's feature extractor makes it, cut to what the program takes."""
     from transformers import AutoFeatureExtractor
 
@@ -217,7 +234,7 @@ def _sound(artifact: Artifact, source: Path, longest: int) -> dict[str, Tensor]:
     return made
 
 
-def _noise(artifact: Artifact, configuration: object) -> dict[str, Tensor]:
+def _noise(artifact: Artifact | Graphs, configuration: object) -> dict[str, Tensor]:
     import torch
 
     if artifact.account.max_seq_len is not None:

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 @app.command()
 def export(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="A registry name, a checkpoint directory, or a hub id (organisation/model).")],
-    output_dir: Annotated[Path, typer.Option("--output_dir", "--output-dir", "-o", help="Where model.pte is written.")],
+    output_dir: Annotated[
+        Path,
+        typer.Option("--output_dir", "--output-dir", "-o", help="Where model.pte is written, or model.pt2, or model.onnx."),
+    ],
     task: Annotated[
         str | None, typer.Option(help="What the model does (default: what the registry says, or text-generation).")
     ] = None,
@@ -108,6 +112,9 @@ def export(
             "--disable_dynamic_shapes", "--disable-dynamic-shapes", help="One token a call; an encoder: texts of full length."
         ),
     ] = False,
+    format: Annotated[
+        str, typer.Option(help="What to write: pte (ExecuTorch), pt2 (torch.export) or onnx (onnxruntime).")
+    ] = "pte",
     scale: Scale = "twin",
     revision: Annotated[str | None, typer.Option(help="Commit or branch of a hub id.")] = None,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Compare the program with eager PyTorch.")] = True,
@@ -149,6 +156,10 @@ def export(
         raise unknown("task", task, TASKS)
     if row is not None and task != row.task:
         raise ConformanceError(f"--task {task}: {row.name} is registered for {row.task}.")
+    if format != "pte":
+        from conformance.cli import graphs
+
+        graphs.refuse(context, config, format)
     if output_dir.exists() and not output_dir.is_dir():
         raise ConformanceError(f"--output_dir {output_dir} is a file; give a directory.")
     if profile_path is not None and (profile_path.suffix != ".html" or not profile_path.parent.is_dir()):
@@ -156,6 +167,9 @@ def export(
     from conformance import shipping
 
     checkpoint = shipping.checkpoint(model, scale=scale, revision=revision)
+    if format != "pte":
+        graphs.export(checkpoint, config, output_dir, task=task, format=format, check=check, trained=scale != "full")
+        return
     from exporters import profile as profiling
     from exporters.pipeline import export as run_export
 
