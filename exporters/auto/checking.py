@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +19,9 @@ TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.02, torc
 Run = Callable[[dict[str, Any]], Sequence[Tensor]]
 """Runs a program on keyword arguments and gives the tensors it answers, in the order of the model's."""
 Inputs = dict[str, Any]
+Change = Callable[[int], tuple[int, ...]]
+CHANGES: tuple[Change, ...] = (lambda size: (size + 1, size - 1), lambda size: (2 * size,))
+"""Other sizes of a dynamic dimension, those that are tried first in front."""
 _Tree = TypeVar("_Tree")
 
 
@@ -70,24 +74,28 @@ def check(
     """
     prepared = traced_inputs(program)
     compare(leaves(eager(model, inputs)), run(copy.deepcopy(prepared)), what)
-    other = another_size(program, prepared)
-    if other is None:
-        return
     flags = {name: value for name, value in inputs.items() if isinstance(value, bool)}
-    try:
-        expected = leaves(eager(model, {**other, **flags}))
-    except Exception as error:
-        raise ExportError(
-            f"{what} takes inputs of the sizes {_sizes(other)}, and eager PyTorch does not: {type(error).__name__}: {error}. "
-            "Bound the dimensions with dynamic_shapes."
-        ) from error
-    try:
-        found = run(copy.deepcopy(other))
-    except Exception as error:
-        raise MismatchError(
-            f"{what} does not take inputs of the sizes {_sizes(other)}: {type(error).__name__}: {error}"
-        ) from error
-    compare(expected, found, f"{what} on inputs of the sizes {_sizes(other)}")
+    others = [other for change in CHANGES if (other := another_size(program, prepared, change)) is not None]
+    for other in others:
+        try:
+            expected = leaves(eager(model, {**other, **flags}))
+        except Exception:  # a size that the model itself does not take, such as an image that is no multiple of its patches
+            continue
+        try:
+            found = run(copy.deepcopy(other))
+        except Exception as error:
+            raise MismatchError(
+                f"{what} does not take inputs of the sizes {_sizes(other)}: {type(error).__name__}: {error}"
+            ) from error
+        compare(expected, found, f"{what} on inputs of the sizes {_sizes(other)}")
+        return
+    if others:
+        tried = " or ".join(map(_sizes, others))
+        warnings.warn(
+            f"{what} was compared on the sample inputs only: eager PyTorch takes no inputs of the sizes {tried}.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 @torch.no_grad()
@@ -121,18 +129,19 @@ def dynamic_dimensions(program: Any) -> dict[str, dict[int, str]]:
     return found
 
 
-def another_size(program: Any, inputs: _Tree) -> _Tree | None:
+def another_size(program: Any, inputs: _Tree, change: Change | None = None) -> _Tree | None:
     """The inputs an ``ExportedProgram`` was traced with, repeated or cut to another size; ``None`` if it takes no other.
 
     Args:
         program: The program.
         inputs: Its positional arguments as a tuple, or its keyword arguments.
+        change: The other sizes of a dynamic dimension to be tried; one more, or one less, by default.
     """
     leaves, spec = _pytree.tree_flatten(inputs)
     nodes = list(_inputs(program))
     if len(nodes) != len(leaves):
         raise ExportError(f"the program takes {len(nodes)} inputs, and was traced with {len(leaves)}.")
-    sizes = _other_sizes(program, nodes)
+    sizes = _other_sizes(program, nodes, change or CHANGES[0])
     if not sizes:
         return None
     changed = [
@@ -151,7 +160,7 @@ def _inputs(program: Any) -> list[Any]:
     return [node for node, spec in zip(placeholders, specs, strict=True) if spec.kind is InputKind.USER_INPUT]
 
 
-def _other_sizes(program: Any, nodes: list[Any]) -> dict[Any, int]:
+def _other_sizes(program: Any, nodes: list[Any], change: Change) -> dict[Any, int]:
     """Another value within its bounds for each symbol among the inputs' sizes."""
     found: dict[Any, int] = {}
     for node in nodes:
@@ -161,12 +170,11 @@ def _other_sizes(program: Any, nodes: list[Any]) -> dict[Any, int]:
                 continue
             known = size.node.shape_env.backed_var_to_val
             for symbol in size.node.expr.free_symbols - found.keys():
-                now = int(known[symbol])
                 bounds = program.range_constraints.get(symbol)
-                if bounds is None or now + 1 <= bounds.upper:
-                    found[symbol] = now + 1
-                elif now - 1 >= max(1, bounds.lower):
-                    found[symbol] = now - 1
+                for other in change(int(known[symbol])):
+                    if other > 0 and (bounds is None or bounds.lower <= other <= bounds.upper):
+                        found[symbol] = other
+                        break
     return found
 
 

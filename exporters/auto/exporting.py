@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import logging
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +15,6 @@ from exporters.errors import ExportError, unknown_option
 if TYPE_CHECKING:
     from exporters.auto.onnx_program import OnnxProgram
 
-logger = logging.getLogger(__name__)
 NOT_EXPORTABLE = ("flash", "flex", "paged")
 """Attention implementations of transformers begin with one of these if ``torch.export`` cannot trace them."""
 
@@ -152,7 +151,7 @@ class Exporter(ABC):
         )
         if required:
             raise ExportError(line)
-        logger.warning(line)
+        warnings.warn(line, RuntimeWarning, stacklevel=4)
 
 
 class DynamoExporter(Exporter):

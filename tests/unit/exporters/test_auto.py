@@ -180,3 +180,51 @@ def test_the_portable_backend_runs_and_a_decoder_is_taken_apart(toy):
     assert made["decode"].buffer[4:8] == b"ET12"
     with pytest.raises(ExportError, match="no configuration for decode"):
         ExecutorchExporter().export_for_generation(model, {"input_ids": torch.arange(1, 6)[None]}, {"prefill": {}})
+
+
+@pytest.fixture
+def doubled():
+    """A module that doubles any number of rows where it is exported and two where it is not, with its program and inputs."""
+    import torch
+
+    class Double(torch.nn.Module):
+        rows = None
+
+        def forward(self, values):
+            if self.rows is not None and values.shape[0] != self.rows:
+                raise ValueError
+            return 2 * values
+
+    module, inputs = Double().eval(), {"values": torch.ones(2, 3)}
+    return module, torch.export.export(module, (), inputs, dynamic_shapes={"values": {0: torch.export.Dim.AUTO}}), inputs
+
+
+def test_a_program_that_is_wrong_on_another_size_only_is_noticed(doubled):
+    from exporters.auto.checking import check, tensors
+
+    module, program, inputs = doubled
+
+    def wrong(kwargs):
+        return [kwargs["values"] * len(kwargs["values"])]
+
+    with pytest.raises(ExportError, match=r"sizes values \(3, 3\): output#0 is off by up to 1 "):
+        check(wrong, program, module, inputs, "the program", tensors)
+
+
+def test_what_could_not_be_compared_on_another_size_is_said(doubled):
+    from exporters.auto.checking import check, tensors
+
+    module, program, inputs = doubled
+    module.rows = 2
+    with pytest.warns(
+        RuntimeWarning, match=r"sample inputs only: .* takes no inputs of the sizes values \(3, 3\) or values \(4, 3\)"
+    ):
+        check(lambda kwargs: [2 * kwargs["values"]], program, module, inputs, "the program", tensors)
+
+
+def test_another_formats_export_is_named_where_a_program_is_wanted(tmp_path):
+    from exporters.artifact import Artifact
+
+    (tmp_path / "export.json").write_text('{"schema_version": 1, "format": "onnx"}')
+    with pytest.raises(ExportError, match="--format pte"):
+        Artifact.load(tmp_path)
