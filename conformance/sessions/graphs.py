@@ -128,4 +128,5 @@ def open_onnx(graphs: Graphs) -> Any:
         raise SessionError("to run ONNX graphs: pip install 'executorch-zoo[onnx]'.") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 3  # errors; it warns of weights that nothing uses
     return onnxruntime.InferenceSession(str(graphs.program), options, providers=["CPUExecutionProvider"])

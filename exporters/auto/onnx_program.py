@@ -120,10 +120,12 @@ class OnnxProgram:
             import onnx_ir
             import onnxruntime
 
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 3  # errors; it warns of weights that nothing uses
             providers = ["CPUExecutionProvider"]
             # From files: one message holds no more than 2 GB.
             with tempfile.TemporaryDirectory() as scratch:
                 path = Path(scratch) / "model.onnx"
                 onnx_ir.save(self.model, str(path), external_data="model.onnx.data")
-                self._session = onnxruntime.InferenceSession(str(path), providers=providers)
+                self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         return self._session

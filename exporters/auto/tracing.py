@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -48,7 +49,8 @@ def trace(model: Any, inputs: Mapping[str, Any], config: DynamoConfig) -> Any:
 def to_onnx(model: Any, inputs: Mapping[str, Any], config: OnnxConfig) -> tuple[Any, Any]:
     """The ``onnx_ir.Model`` of a model, and the ``ExportedProgram`` it was made of."""
     asked = configs.OnnxConfig(**_common(config), opset_version=config.opset_version, optimize=config.optimize)
-    with _around(("dynamo", "onnx"), model), _without_notes_on_signatures():
+    progress = contextlib.redirect_stdout(io.StringIO())  # torch.onnx prints its steps
+    with _around(("dynamo", "onnx"), model), _without_notes_on_signatures(), progress:
         exporter = _quiet(_OnnxTracer)
         made, _ = exporter.export_program(model, dict(inputs), asked)
     _state_known_dimensions(made)

@@ -107,15 +107,12 @@ class NamedAnswers(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
+        model: Any = module.model
+        # Of a text: what an encoder without its output layer answers are hidden states.
+        headless = getattr(module, "max_seq_len", None) is not None and model.get_output_embeddings() is None
+        self._name = "last_hidden_state" if headless else "logits"
 
     def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
         """By name what the module answers."""
         answer = self.module(**inputs)
-        if isinstance(answer, Tensor):
-            headless = self.module.model.get_output_embeddings() is None and "pixel_values" not in inputs  # type: ignore[union-attr,operator]
-            return {"last_hidden_state" if headless and self._reads else "logits": answer}
-        return dict(zip(("logits", "pred_boxes"), answer, strict=True))
-
-    @property
-    def _reads(self) -> bool:
-        return hasattr(self.module, "max_seq_len") and self.module.max_seq_len is not None
+        return {self._name: answer} if isinstance(answer, Tensor) else dict(zip(("logits", "pred_boxes"), answer, strict=True))
