@@ -298,7 +298,7 @@ def trace_wrapper(wrapper: Wrapper) -> Traced:
 
 
 def lower(traced: Traced, config: ExportConfig) -> Any:
-    """Run the recipe's workarounds and partitioners.
+    """Run the recipe's passes and partitioners.
 
     A traced model can be lowered once: upstream's lowering changes its programs.
 
