@@ -150,6 +150,10 @@ class Artifact:
             return cls(directory, Account.model_validate_json(text))
         except ValidationError as error:
             first = error.errors()[0]
+            if any(each["loc"] == ("format",) for each in error.errors()):
+                raise ExportError(
+                    f"{directory} holds an export to another format; export the model with --format pte."
+                ) from error
             where = ".".join(str(part) for part in first["loc"]) or "the file"
             raise ExportError(f"{path} is not a readable account: {where}: {first['msg']}. Export the model again.") from error
 

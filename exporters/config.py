@@ -440,17 +440,20 @@ class ExportConfig:
         return dataclasses.asdict(self)
 
 
-def read_metadata(text: str) -> dict[str, Any]:
-    """The constant methods that a JSON object names, as ``ExportConfig.metadata`` takes them.
+def read_metadata(value: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The constant methods that a JSON object names, as ``ExportConfig.metadata`` takes them; or a mapping.
 
     Raises:
         ExportError: it is no JSON object, or names what no constant method can be.
     """
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ExportError(f"metadata {text!r} is no JSON: {error}. Give an object, such as {_METADATA}.") from error
-    return _constants(values)
+    found: Any = value
+    for _ in range(2):  # hydra wants JSON text in quotes of its own
+        if isinstance(found, str):
+            try:
+                found = json.loads(found)
+            except json.JSONDecodeError as error:
+                raise ExportError(f"metadata {value!r} is no JSON: {error}. Give an object, such as {_METADATA}.") from error
+    return _constants(found)
 
 
 _METADATA = """'{"get_bos_id": 1, "get_eos_ids": [2, 3]}'"""

@@ -19,7 +19,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from exporters.config import ExportConfig
+from exporters.config import ExportConfig, read_metadata
 from exporters.errors import ExportError, unknown_option
 from exporters.llm_schema import Base, LlmConfig, Lora, Section, explain
 
@@ -41,6 +41,8 @@ class Request:
     task: str | None = None
     scale: str = "twin"
     revision: str | None = None
+    format: str = "pte"
+    """``pte``, ``pt2`` or ``onnx``."""
     output_dir: str = "."
     output_name: str | None = None
     """What the ``.pte`` is called, instead of model.pte."""
@@ -161,7 +163,6 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "export.so_library": "no library of operators is loaded; programs run with ExecuTorch's own kernels",
         "export.foundation_weights_file": "weights are written into the .pte, and into no file beside it",
         "export.lora_weights_file": "weights are written into the .pte, and into no file beside it",
-        "export.export_only": "this command goes on to the .pte",
         "multimethod": "the methods of a program are those of its task",
         "quantization.use_spin_quant": "weights are not rotated",
         "quantization.use_qat": "checkpoints of quantization-aware training are not read",
@@ -362,24 +363,6 @@ def _checkpoint(value: str) -> dict[str, Any]:
     return {"model": value}
 
 
-def parse_metadata(value: str | dict[str, Any]) -> dict[str, Any]:
-    """Constant methods by name, from JSON text or a mapping.
-
-    Raises:
-        ExportError: it is neither.
-    """
-    found: Any = value
-    for _ in range(2):  # hydra wants JSON text in quotes of its own
-        if isinstance(found, str):
-            try:
-                found = json.loads(found)
-            except ValueError as error:
-                raise ExportError(f"metadata {value!r} is no JSON: {error}. One reads '{{\"get_bos_id\": 1}}'.") from None
-    if not isinstance(found, dict):
-        raise ExportError(f"metadata {value!r} is no JSON object. One reads '{{\"get_bos_id\": 1}}'.")
-    return found
-
-
 def _attention_sink(value: str) -> dict[str, Any]:
     if re.fullmatch(r"\d+,\d+,\d+", value):
         sinks, window, batch = value.split(",")
@@ -424,7 +407,8 @@ def _pt2e(value: str) -> dict[str, Any]:
 _TRANSLATORS: Mapping[str, Callable[[Any], dict[str, Any]]] = MappingProxyType(
     {
         "base.checkpoint": _checkpoint,
-        "base.metadata": lambda value: {"metadata": parse_metadata(value)},
+        "base.metadata": lambda value: {"metadata": read_metadata(value)},
+        "export.export_only": lambda value: {"format": "pt2"} if value else {},
         "model.use_attention_sink": _attention_sink,
         "model.use_sdpa_with_kv_cache": lambda value: {"use_custom_sdpa": value, "use_custom_kv_cache": value},
         "model.quantize_kv_cache": lambda value: (

@@ -336,9 +336,8 @@ def lower(traced: Traced, config: ExportConfig, *, etrecord: bool = False) -> An
     from exporters import recipes
 
     for program in traced.programs.values():
-        for apply in recipes.passes(config):
-            apply(program)
-    with recipes.mended(config):
+        recipes.fix(config, program)
+    with recipes.patched(config):
         return to_edge_transform_and_lower(
             traced.programs,
             partitioner=recipes.partitioners(config),

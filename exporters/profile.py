@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.lowering.acceleration import replaced
+from exporters.workarounds import replaced
 
 if TYPE_CHECKING:
     from exporters.artifact import StageTime

@@ -12,10 +12,12 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from conformance.cli import graphs
 from conformance.cli.console import app, err, notice, out, style
 from conformance.cli.grouping import SPELLING, GroupedCommand
 from conformance.errors import ConformanceError
 from exporters import llm_config
+from exporters.config import read_metadata
 from exporters.errors import ExportError
 from exporters.llm_config import Request
 from zoo import registry
@@ -140,6 +142,9 @@ def export(
         _option("output_dir", "Where model.pte is written (default with --config: '.').", WRITTEN, short=("-o",)),
     ] = None,
     output_name: Annotated[str | None, _option("output_name", "Another name than model.pte.", WRITTEN)] = None,
+    format: Annotated[
+        str, _option("format", "pte: an ExecuTorch program; pt2: torch.export's; onnx: an ONNX graph.", WRITTEN)
+    ] = "pte",
     metadata: Annotated[
         str | None, _option("metadata", "Further constant methods, as JSON: '{\"get_bos_id\": 1}'.", WRITTEN)
     ] = None,
@@ -184,6 +189,8 @@ def export(
     if print_config:
         out.print(Text(request.to_yaml()), end="")
         return
+    if request.format != "pte":
+        graphs.refuse(request, said)
     model = _model(request)
     if output_dir is None and config is None and not overrides:
         raise ConformanceError(f"where to? Give a directory for {model} with --output_dir.")
@@ -228,7 +235,7 @@ def _request(said: Mapping[str, Any], config: Path | None, overrides: list[str])
     if asked.pop("disable_dynamic_shapes", False):
         asked["dynamic_shapes"] = False
     if isinstance(asked.get("metadata"), str):
-        asked["metadata"] = llm_config.parse_metadata(asked["metadata"])
+        asked["metadata"] = read_metadata(asked["metadata"])
     try:
         return Request.from_options(asked)
     except ExportError as error:
@@ -249,6 +256,9 @@ def _run(request: Request, model: str) -> None:
 
     checkpoint = shipping.checkpoint(model, scale=request.scale, revision=request.revision)
     _check_source(request, checkpoint)
+    if request.format != "pte":
+        graphs.export(request, checkpoint, _task(request.task, row, checkpoint))
+        return
     notice(request.stock_lowering)
     artifact, recorded = _export(request, checkpoint, _task(request.task, row, checkpoint))
     shipping.copy_companions(checkpoint, output_dir)

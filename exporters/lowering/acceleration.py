@@ -1,4 +1,4 @@
-"""``Acceleration``: upstream functions that are replaced while a program is lowered, and put back."""
+"""``Acceleration``: functions of upstream that are replaced while a program is lowered (``exporters.workarounds.replaced``)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import importlib.metadata
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -50,18 +47,3 @@ def acceleration(**checked_on: str) -> Callable[[Callable[[], Iterator[None]]], 
         return Acceleration(function.__name__, versions, contextlib.contextmanager(function), reason)
 
     return make
-
-
-@contextlib.contextmanager
-def replaced(*replacements: tuple[Any, str, Any]) -> Iterator[None]:
-    """Set attributes of modules and classes inside a ``with`` block.
-
-    Args:
-        replacements: Owner, name and value of each; an attribute that the owner itself did not have is removed afterwards.
-    """
-    with contextlib.ExitStack() as stack:
-        for owner, name, value in replacements:
-            before = vars(owner).get(name, _ABSENT)
-            setattr(owner, name, value)
-            stack.callback(delattr, owner, name) if before is _ABSENT else stack.callback(setattr, owner, name, before)
-        yield

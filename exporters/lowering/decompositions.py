@@ -6,8 +6,9 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from exporters.lowering.acceleration import acceleration, replaced
+from exporters.lowering.acceleration import acceleration
 from exporters.lowering.graphs import has_submodules, operators
+from exporters.workarounds import replaced
 
 
 @acceleration(torch="2.13.0")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from exporters.lowering.acceleration import acceleration, replaced
+from exporters.lowering.acceleration import acceleration
 from exporters.lowering.graphs import has_submodules, operators
+from exporters.workarounds import replaced
 
 
 @acceleration(executorch="1.4.1", torch="2.13.0")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from exporters.lowering.acceleration import acceleration, replaced
+from exporters.lowering.acceleration import acceleration
+from exporters.workarounds import replaced
 
 GENERATED = ("forward", "_code", "_lineno_map", "_prologue_start")
 """What ``GraphModule.recompile`` generates."""

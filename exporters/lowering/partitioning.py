@@ -8,7 +8,8 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-from exporters.lowering.acceleration import acceleration, replaced
+from exporters.lowering.acceleration import acceleration
+from exporters.workarounds import replaced
 
 
 @acceleration(executorch="1.4.1", torch="2.13.0")

@@ -6,7 +6,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from exporters.lowering.acceleration import acceleration, replaced
+from exporters.lowering.acceleration import acceleration
+from exporters.workarounds import replaced
 
 PLAIN = (int, float, bool, type(None))
 OPERATIONS = ("add", "sub", "mul", "eq", "ne", "gt", "lt", "ge", "le")

@@ -1,13 +1,14 @@
-"""How exported programs are lowered: one file a recipe, each with ``prepare(model, config)``, ``PASSES``,
-``partitioners(config)`` and ``mended()``."""
+"""How exported programs are lowered: one file a recipe, each with ``prepare(model, config)`` and ``partitioners(config)``, and
+with its workarounds registered for its ``BACKEND`` (``exporters.workarounds``)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from exporters.config import ExportConfig
+from exporters.workarounds import apply_fx_node_fixes, apply_fx_program_fixes, apply_patches
 
 
 def _recipe(config: ExportConfig) -> Any:
@@ -21,10 +22,11 @@ def prepare(model: Any, config: ExportConfig) -> None:
     _recipe(config).prepare(model, config)
 
 
-def passes(config: ExportConfig) -> tuple[Callable[[Any], int], ...]:
-    """The graph passes that the recipe needs before lowering, in order."""
-    found: tuple[Callable[[Any], int], ...] = _recipe(config).PASSES
-    return found
+def fix(config: ExportConfig, program: Any) -> None:
+    """Run the fixes of ExecuTorch and then those of the recipe over an ``ExportedProgram`` to be lowered, in place."""
+    for backend in _backends(config):
+        apply_fx_program_fixes(backend, program)
+        apply_fx_node_fixes(backend, program.graph_module)
 
 
 def partitioners(config: ExportConfig) -> list[Any]:
@@ -33,7 +35,14 @@ def partitioners(config: ExportConfig) -> list[Any]:
     return found
 
 
-def mended(config: ExportConfig) -> AbstractContextManager[None]:
+@contextlib.contextmanager
+def patched(config: ExportConfig) -> Iterator[None]:
     """A context in which lowering does what it should, where upstream does not."""
-    found: AbstractContextManager[None] = _recipe(config).mended()
-    return found
+    with contextlib.ExitStack() as stack:
+        for backend in _backends(config):
+            stack.enter_context(apply_patches(backend))
+        yield
+
+
+def _backends(config: ExportConfig) -> tuple[str, str]:
+    return "executorch", str(_recipe(config).BACKEND)

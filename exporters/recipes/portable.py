@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from exporters.config import ExportConfig
 from exporters.passes import bias_apart, equal_ranks, means_of_whole_images, sums_in_fp32
 from exporters.quantize import is_quantized
+from exporters.workarounds import register_fx_program_fix
 
-PASSES = (means_of_whole_images, bias_apart, sums_in_fp32, equal_ranks)
-mended = contextlib.nullcontext
+BACKEND = "executorch.portable"
+for _fix in (means_of_whole_images, bias_apart, sums_in_fp32, equal_ranks):
+    register_fx_program_fix(BACKEND)(_fix)
 
 
 def partitioners(config: ExportConfig) -> list[Any]:

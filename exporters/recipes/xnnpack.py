@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -21,9 +20,11 @@ from exporters.passes import (
     sums_in_fp32,
 )
 from exporters.quantize import is_quantized
+from exporters.workarounds import register_fx_program_fix, register_patch
 
+BACKEND = "executorch.xnnpack"
 # XNNPACK has no bfloat16: those operators stay with the portable kernels.
-PASSES = (
+for _fix in (
     means_of_whole_images,
     exact_tanh_gelu,
     boxes_in_fp32,
@@ -31,7 +32,8 @@ PASSES = (
     functools.partial(sums_in_fp32, dtypes=(torch.bfloat16,)),
     functools.partial(sums_in_fp32, dtypes=(torch.float16,), operators=LAYER_NORMS),
     functools.partial(equal_ranks, dtypes=(torch.bfloat16,)),
-)
+):
+    register_fx_program_fix(BACKEND)(_fix)
 
 
 def prepare(model: Any, config: ExportConfig) -> None:
@@ -81,9 +83,9 @@ def partitioners(config: ExportConfig) -> list[Any]:
     return [*first, XnnpackPartitioner() if all(dynamic) else _weight_only_partitioner()]
 
 
-@contextlib.contextmanager
-def mended() -> Iterator[None]:
-    """Lowering as it has to be for weights with one scale a channel.
+@register_patch(BACKEND, "executorch.backends.xnnpack.operators.quant_params.QuantParams.from_weights")
+def scales_of_channels(from_weights: Callable[..., Any]) -> Callable[..., Any]:
+    """Write weights with one scale a channel as such.
 
     executorch 1.4.1 (``backends/xnnpack/operators/quant_params.py``) writes every 4-bit weight as blocks, also where one block
     is a whole channel: XNNPACK refuses those with float activations ("xnn_status_invalid_parameter" when the method is loaded),
@@ -91,9 +93,6 @@ def mended() -> Iterator[None]:
     writes fp16 scales where XNNPACK reads fp32 ("Failed to define tensor" when the method is loaded). Delete this when it does
     not (tests/unit/exporters/test_upstream.py).
     """
-    from executorch.backends.xnnpack.operators.quant_params import QuantParams
-
-    from_weights = QuantParams.from_weights.__func__
 
     def weights(cls: Any, node: Any, program: Any = None) -> Any:
         found = from_weights(cls, node, program)
@@ -106,11 +105,7 @@ def mended() -> Iterator[None]:
             found.scale = found.scale.float()
         return found
 
-    QuantParams.from_weights = classmethod(weights)
-    try:
-        yield
-    finally:
-        QuantParams.from_weights = classmethod(from_weights)
+    return weights
 
 
 def _weight_only_partitioner() -> Any:

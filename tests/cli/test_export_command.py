@@ -1,6 +1,5 @@
 """``zoo export``: files and overrides, options of the exporters that people come from, the documented commands."""
 
-import dataclasses
 import json
 import os
 import re
@@ -88,14 +87,8 @@ def documented(tmp_path, monkeypatch):
     """The files of the documentation, in the current directory."""
     monkeypatch.chdir(tmp_path)
     for name, text in FILES.items():
-        (tmp_path / name).write_text(_known(text), encoding="utf-8")
+        (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
-
-
-def _known(text):
-    """A file without fields that this version's configuration has no option for."""
-    fields = {field.name for field in dataclasses.fields(ExportConfig)}
-    return "\n".join(line for line in text.splitlines() if "metadata" in fields or not line.lstrip().startswith("metadata"))
 
 
 def _directory(command):

@@ -19,9 +19,10 @@ from conformance.compare.lowering import lowered
 from exporters import ExportConfig
 from exporters import lowering as package
 from exporters.lowering import ACCELERATIONS, lowering, notice, switched_off, xnnpack_passes
-from exporters.lowering.acceleration import acceleration, replaced
+from exporters.lowering.acceleration import acceleration
 from exporters.pipeline import Traced, load_model, register_operators, trace
 from exporters.quantize import quantize
+from exporters.workarounds import replaced
 from zoo import registry
 from zoo.checkpoints import resolve
 

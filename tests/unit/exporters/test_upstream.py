@@ -148,13 +148,14 @@ def test_xnnpack_drops_the_scales_of_weights_where_activations_are_float():
     torch.testing.assert_close(found, values @ layer[0].weight.qdata.float().T, atol=1e-2, rtol=1e-4)
 
 
-def test_xnnpack_refuses_4_bit_channels_with_float_activations_unless_lowering_is_mended():
+def test_xnnpack_refuses_4_bit_channels_with_float_activations_unless_lowering_is_patched():
     from exporters.recipes import xnnpack
+    from exporters.workarounds import apply_patches
 
     layer, expected, values = quantized_linear(4, bias=False)
     with pytest.raises(RuntimeError, match="0x"):
         run(layer, values, values, partitioner=[xnnpack._weight_only_partitioner()])
-    with xnnpack.mended():
+    with apply_patches(xnnpack.BACKEND):
         found = run(layer, values, values, partitioner=[xnnpack._weight_only_partitioner()])[0]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
