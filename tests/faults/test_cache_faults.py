@@ -26,6 +26,7 @@ RING = ("gemma3-270m", "xnnpack-fp32-sdpa-kv")
 INT8 = ("smollm2-135m", "xnnpack-fp32-sdpa-kv8")
 INT8_RING = ("gemma3-270m", "xnnpack-fp32-sdpa-kv8")
 SINK = ("smollm2-135m", "xnnpack-fp32-sdpa-kv-sink4w28")
+LOCAL = ("smollm2-135m", "xnnpack-fp32-sdpa-kv-lg16.0")
 CONVOLUTION = ("lfm2-350m", "xnnpack-fp32-sdpa-kv")
 RECURRENCE = ("mamba-130m", "xnnpack-fp32-static")
 
@@ -52,7 +53,7 @@ def subject(cell):
     )
 
 
-@pytest.mark.parametrize("cell", [PLAIN, FULL, RING, INT8, INT8_RING, SINK, CONVOLUTION, RECURRENCE], ids="@".join)
+@pytest.mark.parametrize("cell", [PLAIN, FULL, RING, INT8, INT8_RING, SINK, LOCAL, CONVOLUTION, RECURRENCE], ids="@".join)
 def test_the_sound_module_passes(cell):
     drive(subject(cell), examples=15)
 
@@ -79,6 +80,13 @@ def ring_one_too_short(monkeypatch):
     init = RingCacheLayer.__init__
     monkeypatch.setattr(
         RingCacheLayer, "__init__", lambda self, shape, *, window, **rest: init(self, shape, window=window - 1, **rest)
+    )
+
+
+def ring_one_too_long(monkeypatch):
+    init = RingCacheLayer.__init__
+    monkeypatch.setattr(
+        RingCacheLayer, "__init__", lambda self, shape, *, window, **rest: init(self, shape, window=window + 1, **rest)
     )
 
 
@@ -153,6 +161,9 @@ FAULTS = [
     (ring_one_too_short, RING),
     (ring_slots_one_on, RING),
     (ring_slots_one_on, INT8_RING),
+    (ring_one_too_short, LOCAL),
+    (ring_one_too_long, LOCAL),
+    (ring_slots_one_on, LOCAL),
     (ring_slots_one_on, SINK),
     (one_sink_too_few, SINK),
     (sink_window_one_too_wide, SINK),

@@ -66,7 +66,12 @@ def test_another_group_size_is_the_one_in_the_delegated_graph(tmp_path):
 
 @pytest.mark.parametrize(
     ("configuration", "whole"),
-    [("xnnpack-fp32-4w", {True}), ("portable-fp32-8w", {True}), ("xnnpack-fp32-8da4w+8da8w-g64", {True, False})],
+    [
+        ("xnnpack-fp32-4w", {True}),
+        ("xnnpack-fp32-pt2e", {True}),
+        ("portable-fp32-8w", {True}),
+        ("xnnpack-fp32-8da4w+8da8w-g64", {True, False}),
+    ],
 )
 def test_the_weights_in_a_program_are_those_that_were_made_wherever_they_run(smollm2, tmp_path, configuration, whole):
     artifact = export(smollm2, ExportConfig.from_id(configuration, max_seq_len=16), tmp_path)
