@@ -185,6 +185,8 @@ class ExportConfig:
         if self.max_prefill_len is not None:
             _check_integer("max_prefill_len", self.max_prefill_len, at_least=2)
             _check_prefill(self.max_prefill_len, self.max_seq_len, self.dynamic_shapes)
+            if self.max_prefill_len == self.max_seq_len:
+                object.__setattr__(self, "max_prefill_len", None)  # one configuration, however it is said
         if self.max_source_len is not None:
             _check_integer("max_source_len", self.max_source_len, at_least=1)
         if self.image_size is not None:

@@ -39,7 +39,7 @@ def test_a_format_is_written_and_answers_what_eager_pytorch_answers(invoke, tmp_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--format", "onnx", "--recipe", "portable"], "--recipe: a recipe says how a program is lowered"),
+        (["--format", "onnx", "--recipe", "portable"], "--recipe: it says how a program is lowered"),
         (["--format", "pt2", "--stock-lowering"], "--stock_lowering"),
         (["--format", "pt2", "--profile"], "--profile: it times"),
         (["--format", "onnx", "--use_custom_sdpa"], "use_custom_sdpa: it is an operator of ExecuTorch's"),

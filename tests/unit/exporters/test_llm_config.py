@@ -124,7 +124,7 @@ def test_the_contrary_of_what_is_always_so_is_refused(options, refused, path):
         ("base.checkpoint=a/model.safetensors", "give its directory, a"),
         ("base.metadata=[1]", "base.metadata"),
         ("base.metadata='{'", "no JSON"),
-        ("base.metadata='[1]'", "no JSON object"),
+        ("base.metadata='[1]'", "give names and values"),
         ("model.use_attention_sink=4,2044,8", "4 sinks, a window of 2044, and 8 positions"),
         ("model.use_attention_sink='4'", "give the sinks and the window"),
         ("model.dtype_override=fp23", "Did you mean 'fp32'"),
