@@ -37,6 +37,9 @@ Status = Literal[
 GREEN: frozenset[str] = frozenset({"pass", "known_failure", "not_applicable"})
 """Statuses that do not fail a run."""
 
+UNPROVED: frozenset[str] = frozenset({"blocked", "inconclusive"})
+"""Statuses of cells about which nothing is known. They are never green, whatever was accepted or expected."""
+
 
 class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)

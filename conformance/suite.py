@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -151,11 +151,15 @@ def generations(record: Record) -> list[GenerationRecord]:
     return record.generations
 
 
-def discover(model: Model, tests: Path) -> tuple[KnownFailure, ...]:
-    """The known failures that the model's test file under ``tests`` (a directory) lists; none without such a file."""
-    path = tests / "models" / f"test_{model.family}.py"
+def suites(model: Model, tests: Path) -> list[type[ModelConformance]]:
+    """The model's classes in the test file of its family under ``tests`` (a directory); none without such a file.
+
+    Raises:
+        ConformanceError: the file cannot be imported.
+    """
+    path = test_file(model, tests)
     if not path.is_file():
-        return ()
+        return []
     name = f"_zoo_expectations_{model.family}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -166,12 +170,40 @@ def discover(model: Model, tests: Path) -> tuple[KnownFailure, ...]:
         spec.loader.exec_module(module)
     except Exception as error:
         raise ConformanceError(f"{path} cannot be imported: {type(error).__name__}: {error}.") from error
-    found: list[KnownFailure] = []
-    for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, ModelConformance) and value is not ModelConformance:
-            found += value.known_failures if value.model == model else ()
+    classes = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, ModelConformance))
+    return [found for found in classes if found is not ModelConformance and found.model == model]
+
+
+def test_file(model: Model, tests: Path) -> Path:
+    """Where the tests of a model's family are, under a directory of tests."""
+    return tests / "models" / f"test_{model.family}.py"
+
+
+def discover(model: Model, tests: Path) -> tuple[KnownFailure, ...]:
+    """The known failures that the model's test file under ``tests`` (a directory) lists; none without such a file.
+
+    Raises:
+        ConformanceError: the file cannot be imported, or lists a failure of a configuration that is never run.
+    """
+    found = [entry for suite in suites(model, tests) for entry in suite.known_failures]
     check_known_failures(model, found)
     return tuple(found)
+
+
+def with_known_failures(models: Iterable[Model], tests: Path) -> dict[Path, list[type[ModelConformance]]]:
+    """The test files of models that list known failures, with the models' classes. Files that mention none are not imported.
+
+    Raises:
+        ConformanceError: as ``discover``.
+    """
+    found: dict[Path, list[type[ModelConformance]]] = {}
+    for model in models:
+        path = test_file(model, tests)
+        if path.is_file() and "known_failures" in path.read_text(encoding="utf-8"):
+            classes = suites(model, tests)
+            check_known_failures(model, [entry for suite in classes for entry in suite.known_failures])
+            found.setdefault(path, []).extend(classes)
+    return found
 
 
 def check_known_failures(model: Model, known: Sequence[KnownFailure]) -> None:

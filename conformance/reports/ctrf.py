@@ -21,7 +21,7 @@ STATUS: Mapping[str, str] = MappingProxyType(
         "pass": "passed",
         "known_failure": "other",
         "not_applicable": "skipped",
-        "blocked": "pending",
+        "blocked": "failed",
         "fail": "failed",
         "crash": "failed",
         "oom": "failed",
@@ -30,8 +30,8 @@ STATUS: Mapping[str, str] = MappingProxyType(
         "inconclusive": "failed",
     }
 )
-"""What a status is in CTRF. ``rawStatus`` keeps ours. Whatever fails a run is ``failed``, but for ``blocked``: it was not run,
-and waits for what it lacks. A known failure was run and did not pass, so it is neither passed nor skipped."""
+"""What a status is in CTRF. ``rawStatus`` keeps ours. Whatever fails a run is ``failed``: ``blocked`` too, because readers of
+CTRF count what is pending as green. A known failure was run and did not pass, so it is neither passed nor skipped."""
 
 
 def render_ctrf(records: Sequence[Record]) -> str:
