@@ -11,6 +11,7 @@ import pytest
 from conformance import matrix
 from conformance.errors import ConformanceError
 from conformance.expectation_edits import suggestion
+from conformance.inert import inert, inert_line
 from conformance.matrix import Cell
 from conformance.record import GREEN, GenerationRecord, Record, place, read
 from conformance.reports.generated import RECORDS
@@ -215,15 +216,15 @@ def record(request: pytest.FixtureRequest, configuration: str) -> Record:
         if found.status in GREEN and entry.covers(configuration) and entry.expired():
             pytest.fail(f"{found.cell}: {entry.renewal}", pytrace=False)
     if found.status == "known_failure":
-        pytest.xfail(f"{found.cell}: {found.reason}{f' ({found.issue})' if found.issue else ''}")
+        pytest.xfail(inert(f"{found.cell}: {found.reason}{f' ({found.issue})' if found.issue else ''}"))
     if found.status == "fixed":
-        pytest.fail(f"{found.cell}: {found.reason}\n{_edit(request, found)}".rstrip(), pytrace=False)
+        pytest.fail(inert(f"{found.cell}: {found.reason}\n{_edit(request, found)}".rstrip()), pytrace=False)
     if found.status == "blocked":
-        pytest.fail(f"{found.cell}: blocked: {found.reason}", pytrace=False)
+        pytest.fail(inert(f"{found.cell}: blocked: {found.reason}"), pytrace=False)
     if found.status == "inconclusive" and all(check.status == "pass" for check in found.checks.values()):
-        pytest.fail(f"{found.cell}: inconclusive: {found.reason}", pytrace=False)  # no test would tell
+        pytest.fail(inert(f"{found.cell}: inconclusive: {found.reason}"), pytrace=False)  # no test would tell
     if found.status == "not_applicable":
-        pytest.skip(f"{found.cell}: not applicable: {found.reason}")
+        pytest.skip(inert(f"{found.cell}: not applicable: {found.reason}"))
     return found
 
 
@@ -265,7 +266,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for record in sorted(found, key=lambda record: record.cell):
         line = f"{record.status:<14} {record.cell}"
         terminalreporter.line(
-            line if not record.reason else f"{line}: {record.reason.splitlines()[0]}", **_markup(record.status)
+            inert_line(line if not record.reason else f"{line}: {record.reason.splitlines()[0]}"), **_markup(record.status)
         )
     terminalreporter.line(f"records: {path}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -195,8 +196,23 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 
 def place(directory: Path, model: str) -> Path:
-    """The file of a model's records in a directory of them."""
-    return directory / f"{model}.jsonl"
+    """The file of a model's records in a directory of them.
+
+    Raises:
+        ConformanceError: the name leads elsewhere.
+    """
+    return directory / f"{file_name(model)}.jsonl"
+
+
+def file_name(name: str) -> str:
+    """A name from a record, if a file can be called so.
+
+    Raises:
+        ConformanceError: it would be another directory's, or no file's.
+    """
+    if not re.fullmatch(r"[^/\\\0\n]{1,200}", name) or name.startswith("."):
+        raise ConformanceError(f"{name!r} in the records can name no file: no / or \\, no . in front, at most 200 letters.")
+    return name
 
 
 def _write_lines(path: Path, records: Sequence[Record]) -> None:

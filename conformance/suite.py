@@ -12,6 +12,7 @@ import pytest
 
 from conformance.errors import ConformanceError
 from conformance.expectations import KnownFailure
+from conformance.inert import inert
 from conformance.matrix import configurations
 from conformance.record import GenerationRecord, Record
 from zoo.model import Model
@@ -126,14 +127,14 @@ def require(record: Record, name: str) -> None:
     if check is None:
         pytest.fail(unreached(record, name), pytrace=False)
     if check.status != "pass":
-        pytest.fail(f"{record.cell}: {name} {check.status}: {check.message}", pytrace=False)
+        pytest.fail(inert(f"{record.cell}: {name} {check.status}: {check.message}"), pytrace=False)
 
 
 def unreached(record: Record, name: str) -> str:
     """Why a check was not reached, with the runtime's stderr."""
     lines = [f"{record.cell}: {name} was not reached."]
     if record.failure is None:
-        return f"{lines[0]} {record.status}: {record.reason}"
+        return inert(f"{lines[0]} {record.status}: {record.reason}")
     lines.append(f"{record.status} at stage {record.failure.stage}: {record.failure.kind}: {record.failure.message}")
     if "known failure" in record.reason:
         lines.append(record.reason)
@@ -141,7 +142,7 @@ def unreached(record: Record, name: str) -> str:
         lines += ["stderr:", *(f"  {line}" for line in record.failure.stderr)]
     if record.failure.traceback:
         lines += ["", record.failure.traceback.rstrip()]
-    return "\n".join(lines)
+    return inert("\n".join(lines))
 
 
 def generations(record: Record) -> list[GenerationRecord]:

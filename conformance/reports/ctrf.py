@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from conformance.inert import inert_values
 from conformance.record import Record
 
 SPEC_VERSION = "0.0.0"
@@ -59,7 +60,7 @@ def render_ctrf(records: Sequence[Record]) -> str:
             "environment": {"appName": "executorch-zoo", "extra": {"versions": versions}},
         },
     }
-    return json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(inert_values(report), indent=1, ensure_ascii=False) + "\n"
 
 
 def _test(record: Record) -> dict[str, Any]:
