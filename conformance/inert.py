@@ -21,10 +21,11 @@ def _harmful(letter: str) -> bool:
 
 
 def inert(text: str, *, keep: str = "\n\t") -> str:
-    """The text with U+FFFD for every character that is not shown but obeyed; those of ``keep`` stay."""
+    """The text with U+FFFD for every character that is not shown but obeyed; those of ``keep`` stay, and so do line ends."""
     if text.isprintable():
         return text
-    return "".join(REPLACEMENT if _harmful(letter) and letter not in keep else letter for letter in text)
+    lines = text.replace("\r\n", "\n") if "\n" in keep else text
+    return "".join(REPLACEMENT if _harmful(letter) and letter not in keep else letter for letter in lines)
 
 
 def inert_line(text: str) -> str:

@@ -144,7 +144,7 @@ def test_a_page_has_the_elements_that_it_has_without_them(text):
 @pytest.mark.parametrize("name", ["out", "err"])
 def test_a_terminal_gets_nothing_to_obey(text, name, monkeypatch):
     printed = getattr(console, name)
-    monkeypatch.setattr(printed, "file", io.StringIO())
+    monkeypatch.setattr(printed, "_file", io.StringIO())  # the property would not be put back
     table = console.new_table("name", title=Text(text))
     table.add_row(Text(text))
     printed.print(Text(text), table, Text(text, style="red"))
