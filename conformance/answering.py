@@ -11,6 +11,7 @@ from typing import Any
 
 from conformance.errors import ConformanceError
 from conformance.sessions.protocol import SessionError
+from zoo.checkpoints import check_files
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,7 @@ def _picture(image: Path, place: Path) -> tuple[Any, Any]:
     if not (place / "preprocessor_config.json").is_file():
         raise ConformanceError(f"{place} has no preprocessor_config.json; give the checkpoint's directory with --processor.")
     picture = read_image(image)
-
+    check_files(place)
     try:
         return picture, image_processor(place)
     except Exception as error:
@@ -301,8 +302,8 @@ def _labels(place: Path) -> dict[str, str]:
 
     if not (place / "config.json").is_file():
         return {}
-    labels: dict[str, str] = json.loads((place / "config.json").read_text(encoding="utf-8")).get("id2label", {})
-    return labels
+    labels = json.loads((place / "config.json").read_text(encoding="utf-8")).get("id2label")
+    return {number: str(label) for number, label in labels.items()} if isinstance(labels, dict) else {}
 
 
 def _likeliest(logits: Any, best: int, label: Callable[[int], str]) -> list[Guess]:
@@ -327,6 +328,7 @@ def _tokenizer(place: Path, text: str) -> Any:
     """The tokenizer in a directory, after a look at the text that it is for."""
     if not (place / "tokenizer.json").is_file():
         raise ConformanceError(f"{place} has no tokenizer.json; give the checkpoint's directory with --tokenizer.")
+    check_files(place)
     from transformers import AutoTokenizer
 
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from conformance.errors import ConformanceError
 from conformance.sessions.protocol import SessionError
+from zoo.checkpoints import check_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,9 +177,10 @@ def _companions(place: Path) -> tuple[Any, Any]:
         raise ConformanceError(f"{place} has no preprocessor_config.json; give the checkpoint's directory with --processor.")
     if not any((place / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ConformanceError(f"{place} has no tokenizer; give the checkpoint's directory with --processor.")
+    check_files(place)
     try:
         return (
-            AutoFeatureExtractor.from_pretrained(place, local_files_only=True),
+            AutoFeatureExtractor.from_pretrained(place, trust_remote_code=False, local_files_only=True),
             AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True),
         )
     except Exception as error:

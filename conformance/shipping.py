@@ -210,7 +210,7 @@ def _sound(artifact: Artifact, source: Path, longest: int) -> dict[str, Tensor]:
     from zoo.twins import sounds
     from zoo.twins.speech import features
 
-    extractor = AutoFeatureExtractor.from_pretrained(source, local_files_only=True)
+    extractor = AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False, local_files_only=True)
     made = features(extractor, sounds.draw("rising chirp"))
     if artifact.account.constant_methods["enable_dynamic_source"]:
         made = {name: value[:, :longest].contiguous() for name, value in made.items()}

@@ -12,6 +12,7 @@ from typing import Any
 from conformance.answering import Said, program_of, spoken
 from conformance.errors import ConformanceError
 from conformance.sessions.protocol import SessionError
+from zoo.checkpoints import check_files
 from zoo.errors import ZooError
 
 
@@ -71,6 +72,7 @@ def generate_about(
     for name in ("config.json", "preprocessor_config.json", "tokenizer.json"):
         if not (place / name).is_file():
             raise ConformanceError(f"{place} has no {name}; give the checkpoint's directory with --tokenizer.")
+    check_files(place)
     session = MultimodalSession(program, threads=threads)
     try:
         known = placeholder(json.loads((place / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
