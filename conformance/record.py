@@ -42,6 +42,10 @@ UNPROVED: frozenset[str] = frozenset({"blocked", "inconclusive"})
 """Statuses of cells about which nothing is known. They are never green, whatever was accepted or expected."""
 
 
+MOST_BYTES = 1 << 30
+"""Of a file of records; a cell's record has a few tens of kB."""
+
+
 class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -272,7 +276,7 @@ def read(path: Path) -> list[Record]:
     Raises:
         ConformanceError: there is none, or a line is no record of a version this code reads.
     """
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
+    files = [file for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path]) if file.is_file()]
     if not files:
         raise ConformanceError(f"there are no records at {path}. 'zoo run' makes them.")
     records: dict[str, Record] = {}
@@ -283,6 +287,8 @@ def read(path: Path) -> list[Record]:
 
 
 def _read_lines(path: Path) -> Iterator[Record]:
+    if path.stat().st_size > MOST_BYTES:
+        raise ConformanceError(f"{path} has {path.stat().st_size} bytes, and records of a run have at most {MOST_BYTES}.")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
