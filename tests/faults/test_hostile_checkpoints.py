@@ -279,14 +279,16 @@ LIES = {
     "a hole": header({"a": tensor(), "b": tensor(offsets=(16, 24))}, bytes(24)),
     "bytes that nobody names": header({"a": tensor()}, bytes(4096)),
     "an unknown type": header({"a": tensor(dtype="F7")}, bytes(8)),
-    "named twice": header(b'{"a":%s,"a":%s}' % ((json.dumps(tensor()).encode(),) * 2), bytes(8)),
+    "named twice": header(
+        b'{"a":%s,"a":%s}' % (json.dumps(tensor()).encode(), json.dumps(tensor(offsets=(8, 16))).encode()), bytes(16)
+    ),
 }
 
 
 @pytest.mark.parametrize("lie", list(LIES))
 def test_weights_whose_header_lies_are_refused(checkpoint, lie):
     (checkpoint / "model.safetensors").write_bytes(LIES[lie])
-    with pytest.raises(ExportError, match=r"cannot load the checkpoint|does not have .* of the weights"):
+    with pytest.raises(ExportError, match=r"cannot load the checkpoint"):
         load_model(checkpoint)
 
 
@@ -328,15 +330,8 @@ SLOW = {"type": "Replace", "pattern": {"Regex": "a*b"}, "content": ""}
 @pytest.mark.parametrize(
     ("normalizer", "limits", "status"),
     [
-        (exploding(14), {"seconds": 120.0, "memory_bytes": 3 << 30}, "oom"),
-        (
-            {
-                "type": "Sequence",
-                "normalizers": [exploding(7), {"type": "Replace", "pattern": {"Regex": "a*b"}, "content": ""}],
-            },
-            {"seconds": 12.0},
-            "timeout",
-        ),
+        (exploding(14), {"seconds": 120.0, "memory_bytes": 768 << 20}, "oom"),
+        ({"type": "Sequence", "normalizers": [exploding(7), SLOW]}, {"seconds": 10.0}, "timeout"),
     ],
     ids=["explodes", "loops"],
 )
