@@ -198,4 +198,7 @@ def download(hub_id: str, revision: str | None = None) -> Path:
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise ZooError(f"cannot download {hub_id!r}: {reason}. Offline, use a local checkpoint directory or a twin.") from error
+    except ValueError as error:  # the hub's client refuses a file whose name leads out of its cache
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ZooError(f"{hub_id!r} has a file that is not downloaded: {reason}. Do not trust this checkpoint.") from error
     return check_directory(Path(directory))
