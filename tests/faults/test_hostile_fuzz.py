@@ -44,6 +44,8 @@ def holds(config):
 @given(text=IDS)
 @settings(max_examples=300, deadline=None)
 @example("xnnpack-fp32\n")
+@example("xnnpack-fp32-8da4w-g" + "9" * 5000)
+@example("xnnpack-fp32-sdpa-kv-sink4w" + "9" * 5000)
 @example("xnnpack-fp32-8da4w-g٣٢")
 def test_any_text_is_a_configuration_or_refused(text):
     config = refusal = None
