@@ -93,6 +93,11 @@ def new(cell: str, after: Entry) -> Change:
     return Change("new", cell, _with_reason(after), None, after.status, "status")
 
 
+def unproved(cell: str, after: Entry) -> Change:
+    """A cell that proves nothing, as before."""
+    return Change("changed", cell, f"still {_with_reason(after)}", after.status, after.status, "status")
+
+
 def in_order(changes: Iterable[Change]) -> list[Change]:
     """Changes by kind, worst first, then by cell and figure."""
     return sorted(changes, key=lambda change: (KINDS.index(change.kind), change.cell, change.figure))

@@ -31,7 +31,7 @@ def image_processor(place: Path) -> Any:
     """The image processor of a checkpoint, in its form for PIL images."""
     from transformers import AutoImageProcessor
 
-    return AutoImageProcessor.from_pretrained(place, local_files_only=True, backend="pil")
+    return AutoImageProcessor.from_pretrained(place, trust_remote_code=False, local_files_only=True, backend="pil")
 
 
 def pixels(processor: Any, image: Image, size: tuple[int, int]) -> Tensor:

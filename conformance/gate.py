@@ -14,7 +14,7 @@ from conformance import changes, statistics
 from conformance.baselines import Entry
 from conformance.changes import BETTER, ERROR_RATE, PHASES, SPEED_MARGIN, WORSE, Change
 from conformance.errors import ConformanceError
-from conformance.record import GREEN
+from conformance.record import GREEN, UNPROVED
 from conformance.statistics import Comparison, Interval, Launch
 
 LEAST_LAUNCHES = 4
@@ -116,6 +116,8 @@ def judge(
     found += [changes.new(cell, after[cell]) for cell in after.keys() - before.keys()]
     for cell, (old_entry, new_entry) in both.items():
         found += changes.differences(cell, old_entry, new_entry)
+        if old_entry.status == new_entry.status and new_entry.status in UNPROVED:
+            found.append(changes.unproved(cell, new_entry))
     if timings is None:
         timings, uncompared = starting_points(both) if more is not None else ({}, {})
     outcome, made = settle(timings, more, most=most) if more is not None else ({}, 0)
@@ -148,11 +150,11 @@ def judge(
 
 
 def fails(change: Change) -> bool:
-    """Whether a change is stopped: what is worse; a known failure that passes, because its excuse is to be deleted; a new cell
-    that is not green, because nobody has accepted it."""
+    """Whether a change is stopped: what is worse; a known failure that passes, because its excuse is to be deleted; a cell that
+    proves nothing, whatever was accepted; a new cell that is not green, because nobody has accepted it."""
     if change.kind == "new":
         return change.after not in GREEN
-    return change.kind in WORSE or (change.figure == "status" and change.after == "fixed")
+    return change.kind in WORSE or (change.figure == "status" and change.after in {"fixed", *UNPROVED})
 
 
 def starting_points(

@@ -10,8 +10,10 @@ import pytest
 
 from conformance import matrix
 from conformance.errors import ConformanceError
+from conformance.expectation_edits import suggestion
+from conformance.inert import inert, inert_line
 from conformance.matrix import Cell
-from conformance.record import GREEN, GenerationRecord, Record, read
+from conformance.record import GREEN, GenerationRecord, Record, place, read
 from conformance.reports.generated import RECORDS
 from conformance.sharding import Shard, durations, partition
 from conformance.suite import ModelConformance, check_known_failures, generations
@@ -119,6 +121,11 @@ def _run_directory(config: pytest.Config) -> Path | None:
     return Path(config.rootpath) / ".zoo" / "runs" / f"pytest-{uid}" if uid else None
 
 
+def _records(config: pytest.Config) -> Path | None:
+    directory = _run_directory(config)
+    return None if directory is None else directory / "records.jsonl"
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     """One line if lowering takes longer than it could."""
     return None if config.getoption("--stock-lowering") else notice()
@@ -207,13 +214,32 @@ def record(request: pytest.FixtureRequest, configuration: str) -> Record:
     """What was found in the cell. The cell is run at the first request, in a child process of its own."""
     suite: Any = request.cls
     found = _runner(request.config).record(Cell(suite.model, configuration), suite.known_failures)
+    for entry in suite.known_failures:
+        if found.status in GREEN and entry.covers(configuration) and entry.expired():
+            pytest.fail(f"{found.cell}: {entry.renewal}", pytrace=False)
     if found.status == "known_failure":
-        pytest.xfail(f"{found.cell}: {found.reason}{f' ({found.issue})' if found.issue else ''}")
+        pytest.xfail(inert(f"{found.cell}: {found.reason}{f' ({found.issue})' if found.issue else ''}"))
     if found.status == "fixed":
-        pytest.fail(f"{found.cell}: {found.reason}", pytrace=False)
+        pytest.fail(inert(f"{found.cell}: {found.reason}\n{_edit(request, found)}".rstrip()), pytrace=False)
+    if found.status == "blocked":
+        pytest.fail(inert(f"{found.cell}: blocked: {found.reason}"), pytrace=False)
+    if found.status == "inconclusive" and all(check.status == "pass" for check in found.checks.values()):
+        pytest.fail(inert(f"{found.cell}: inconclusive: {found.reason}"), pytrace=False)  # no test would tell
     if found.status == "not_applicable":
-        pytest.skip(f"{found.cell}: not applicable: {found.reason}")
+        pytest.skip(inert(f"{found.cell}: not applicable: {found.reason}"))
     return found
+
+
+def _edit(request: pytest.FixtureRequest, found: Record) -> str:
+    """The edit of the test file that a known failure which passes asks for, by this run's records and the committed ones."""
+    suite: Any = request.cls
+    records: dict[str, Record] = {}
+    for path in (place(Path(request.config.rootpath) / RECORDS, found.model), _records(request.config)):
+        records |= {each.cell: each for each in read(path) if each.scale == found.scale} if path and path.is_file() else {}
+    records[found.cell] = found
+    path = request.path
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return suggestion(shown, [suite], records.values())
 
 
 @pytest.fixture(scope="class")
@@ -234,17 +260,17 @@ def generation(record: Record) -> list[GenerationRecord]:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    directory = _run_directory(config)
-    if directory is None or not (directory / "records.jsonl").is_file():
+    path = _records(config)
+    if path is None or not path.is_file():
         return
-    found = read(directory / "records.jsonl")
+    found = read(path)
     terminalreporter.section("conformance")
     for record in sorted(found, key=lambda record: record.cell):
         line = f"{record.status:<14} {record.cell}"
         terminalreporter.line(
-            line if not record.reason else f"{line}: {record.reason.splitlines()[0]}", **_markup(record.status)
+            inert_line(line if not record.reason else f"{line}: {record.reason.splitlines()[0]}"), **_markup(record.status)
         )
-    terminalreporter.line(f"records: {directory / 'records.jsonl'}")
+    terminalreporter.line(f"records: {path}")
 
 
 def _markup(status: str) -> dict[str, bool]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,13 @@ Status = Literal[
 
 GREEN: frozenset[str] = frozenset({"pass", "known_failure", "not_applicable"})
 """Statuses that do not fail a run."""
+
+UNPROVED: frozenset[str] = frozenset({"blocked", "inconclusive"})
+"""Statuses of cells about which nothing is known. They are never green, whatever was accepted or expected."""
+
+
+MOST_BYTES = 1 << 30
+"""Of a file of records; a cell's record has a few tens of kB."""
 
 
 class _Schema(BaseModel):
@@ -192,8 +200,23 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 
 def place(directory: Path, model: str) -> Path:
-    """The file of a model's records in a directory of them."""
-    return directory / f"{model}.jsonl"
+    """The file of a model's records in a directory of them.
+
+    Raises:
+        ConformanceError: the name leads elsewhere.
+    """
+    return directory / f"{file_name(model)}.jsonl"
+
+
+def file_name(name: str) -> str:
+    """A name from a record, if a file can be called so.
+
+    Raises:
+        ConformanceError: it would be another directory's, or no file's.
+    """
+    if not re.fullmatch(r"[^/\\\0\n]{1,200}", name) or name.startswith("."):
+        raise ConformanceError(f"{name!r} in the records can name no file: no / or \\, no . in front, at most 200 letters.")
+    return name
 
 
 def _write_lines(path: Path, records: Sequence[Record]) -> None:
@@ -253,7 +276,7 @@ def read(path: Path) -> list[Record]:
     Raises:
         ConformanceError: there is none, or a line is no record of a version this code reads.
     """
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
+    files = [file for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path]) if file.is_file()]
     if not files:
         raise ConformanceError(f"there are no records at {path}. 'zoo run' makes them.")
     records: dict[str, Record] = {}
@@ -264,6 +287,8 @@ def read(path: Path) -> list[Record]:
 
 
 def _read_lines(path: Path) -> Iterator[Record]:
+    if path.stat().st_size > MOST_BYTES:
+        raise ConformanceError(f"{path} has {path.stat().st_size} bytes, and records of a run have at most {MOST_BYTES}.")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

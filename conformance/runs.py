@@ -25,6 +25,7 @@ from conformance.errors import ConformanceError
 from conformance.matrix import Cell
 from conformance.record import Record
 from conformance.sharding import Shard
+from exporters.config import ExportConfig
 from zoo import cache, registry
 
 MANIFEST = "run.json"
@@ -181,9 +182,10 @@ def cells_of(names: Sequence[str]) -> tuple[Cell, ...]:
 
     Raises:
         ZooError: a model is not in the registry any more.
+        ExportError: a configuration is none: it would name another directory than a cell's.
     """
-    pairs = (name.split("@", 1) for name in names)
-    return tuple(Cell(registry.get(model), configuration) for model, configuration in pairs)
+    pairs = (name.partition("@")[::2] for name in names)
+    return tuple(Cell(registry.get(model), ExportConfig.from_id(configuration).id) for model, configuration in pairs)
 
 
 def finished(directory: Path) -> dict[str, Record]:

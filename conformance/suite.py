@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ import pytest
 
 from conformance.errors import ConformanceError
 from conformance.expectations import KnownFailure
+from conformance.inert import inert
 from conformance.matrix import configurations
 from conformance.record import GenerationRecord, Record
 from zoo import registry
@@ -127,14 +128,14 @@ def require(record: Record, name: str) -> None:
     if check is None:
         pytest.fail(unreached(record, name), pytrace=False)
     if check.status != "pass":
-        pytest.fail(f"{record.cell}: {name} {check.status}: {check.message}", pytrace=False)
+        pytest.fail(inert(f"{record.cell}: {name} {check.status}: {check.message}"), pytrace=False)
 
 
 def unreached(record: Record, name: str) -> str:
     """Why a check was not reached, with the runtime's stderr."""
     lines = [f"{record.cell}: {name} was not reached."]
     if record.failure is None:
-        return f"{lines[0]} {record.status}: {record.reason}"
+        return inert(f"{lines[0]} {record.status}: {record.reason}")
     lines.append(f"{record.status} at stage {record.failure.stage}: {record.failure.kind}: {record.failure.message}")
     if "known failure" in record.reason:
         lines.append(record.reason)
@@ -142,7 +143,7 @@ def unreached(record: Record, name: str) -> str:
         lines += ["stderr:", *(f"  {line}" for line in record.failure.stderr)]
     if record.failure.traceback:
         lines += ["", record.failure.traceback.rstrip()]
-    return "\n".join(lines)
+    return inert("\n".join(lines))
 
 
 def generations(record: Record) -> list[GenerationRecord]:
@@ -152,12 +153,15 @@ def generations(record: Record) -> list[GenerationRecord]:
     return record.generations
 
 
-def discover(model: Model, tests: Path) -> tuple[KnownFailure, ...]:
-    """The known failures that the model's test file lists, the one that declares it or the one under ``tests`` (a directory);
-    none without such a file."""
-    path = registry.file_of(model.name) or tests / "models" / f"test_{model.family}.py"
+def suites(model: Model, tests: Path) -> list[type[ModelConformance]]:
+    """The model's classes in its test file (``test_file``); none without such a file.
+
+    Raises:
+        ConformanceError: the file cannot be imported.
+    """
+    path = test_file(model, tests)
     if not path.is_file():
-        return ()
+        return []
     name = f"_zoo_expectations_{model.family}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -168,12 +172,40 @@ def discover(model: Model, tests: Path) -> tuple[KnownFailure, ...]:
         spec.loader.exec_module(module)
     except Exception as error:
         raise ConformanceError(f"{path} cannot be imported: {type(error).__name__}: {error}.") from error
-    found: list[KnownFailure] = []
-    for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, ModelConformance) and value is not ModelConformance:
-            found += value.known_failures if value.model == model else ()
+    classes = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, ModelConformance))
+    return [found for found in classes if found is not ModelConformance and found.model == model]
+
+
+def test_file(model: Model, tests: Path) -> Path:
+    """Where the tests of a model are: where it is declared, or in the file of its family under a directory of tests."""
+    return registry.file_of(model.name) or tests / "models" / f"test_{model.family}.py"
+
+
+def discover(model: Model, tests: Path) -> tuple[KnownFailure, ...]:
+    """The known failures that the model's test file lists; none without such a file.
+
+    Raises:
+        ConformanceError: the file cannot be imported, or lists a failure of a configuration that is never run.
+    """
+    found = [entry for suite in suites(model, tests) for entry in suite.known_failures]
     check_known_failures(model, found)
     return tuple(found)
+
+
+def with_known_failures(models: Iterable[Model], tests: Path) -> dict[Path, list[type[ModelConformance]]]:
+    """The test files of models that list known failures, with the models' classes. Files that mention none are not imported.
+
+    Raises:
+        ConformanceError: as ``discover``.
+    """
+    found: dict[Path, list[type[ModelConformance]]] = {}
+    for model in models:
+        path = test_file(model, tests)
+        if path.is_file() and "known_failures" in path.read_text(encoding="utf-8"):
+            classes = suites(model, tests)
+            check_known_failures(model, [entry for suite in classes for entry in suite.known_failures])
+            found.setdefault(path, []).extend(classes)
+    return found
 
 
 def check_known_failures(model: Model, known: Sequence[KnownFailure]) -> None:

@@ -93,13 +93,14 @@ PT2E: Mapping[str, Scheme] = MappingProxyType(
 _PT2E_PARTS = MappingProxyType({"xnnpack_dynamic": "pt2e", "xnnpack_dynamic_qc4": "pt2eqc4"})
 """The part of an id that stands for it."""
 _ID = re.compile(
-    r"(?P<recipe>[a-z0-9]+)-(?P<dtype>[a-z]+[0-9]+)(?P<sdpa>-sdpa)?(?:-kv(?P<kv>8?))?(?:-sink(?P<sink>[1-9][0-9]*w[1-9][0-9]*))?"
-    r"(?:-lg(?P<local>[0-9]+(?:\.[0-9]+)*))?"
-    r"(?:-(?P<qlinear>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<group>g[0-9]+|pc))?)?"
+    r"(?P<recipe>[a-z0-9]+)-(?P<dtype>[a-z]+[0-9]+)(?P<sdpa>-sdpa)?(?:-kv(?P<kv>8?))?"
+    r"(?:-sink(?P<sink>[1-9][0-9]{0,8}w[1-9][0-9]{0,8}))?"
+    r"(?:-lg(?P<local>[0-9]{1,9}(?:\.[0-9]{1,9})*))?"
+    r"(?:-(?P<qlinear>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<group>g[0-9]{1,9}|pc))?)?"
     r"(?:-(?P<pt2e>pt2e(?:qc4)?))?"
-    r"(?:-emb(?P<qembedding>[0-9]+w)(?P<egroup>g[0-9]+|pc)?)?"
-    r"(?:-enc(?P<qlinear_encoder>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<encgroup>g[0-9]+|pc))?)?"
-    r"(?:-encemb(?P<qembedding_encoder>[0-9]+w)(?P<encegroup>g[0-9]+|pc)?)?(?P<shared>-shared)?(?P<static>-static)?"
+    r"(?:-emb(?P<qembedding>[0-9]+w)(?P<egroup>g[0-9]{1,9}|pc)?)?"
+    r"(?:-enc(?P<qlinear_encoder>[0-9]+(?:da[0-9]+)?w(?:\+[0-9]+(?:da[0-9]+)?w)?)(?:-(?P<encgroup>g[0-9]{1,9}|pc))?)?"
+    r"(?:-encemb(?P<qembedding_encoder>[0-9]+w)(?P<encegroup>g[0-9]{1,9}|pc)?)?(?P<shared>-shared)?(?P<static>-static)?"
 )
 
 
@@ -289,7 +290,7 @@ class ExportConfig:
         if self.use_attention_sink is None:
             return
         if not isinstance(self.use_attention_sink, str) or not re.fullmatch(
-            r"[1-9][0-9]*,[1-9][0-9]*", self.use_attention_sink
+            r"[1-9][0-9]{0,8},[1-9][0-9]{0,8}", self.use_attention_sink
         ):
             raise ExportError(
                 f"use_attention_sink is {self.use_attention_sink!r}; give the sinks and the window in tokens, such as '4,1024'."

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 from zoo.cache import DirectoryStore, source_sha256
 from zoo.errors import ZooError, unknown
@@ -50,10 +54,11 @@ def check_scale(scale: str) -> None:
 
 
 def check_directory(directory: Path) -> Path:
-    """``directory``, if it looks like a checkpoint.
+    """``directory``, if it looks like a checkpoint, and its files are as harmless as data can be.
 
     Raises:
-        ZooError: something a checkpoint needs is missing, or its weights are pickled, which this project never loads.
+        ZooError: something a checkpoint needs is missing, its weights are pickled, which this project never loads, or as
+            ``check_files``.
     """
     if not (directory / "config.json").is_file():
         raise ZooError(f"{directory} has no config.json, so it is no checkpoint directory. Save one with save_pretrained().")
@@ -61,7 +66,95 @@ def check_directory(directory: Path) -> Path:
         pickled = sorted(path.name for suffix in ("*.bin", "*.pt", "*.pth") for path in directory.glob(suffix))
         found = f" ({', '.join(pickled)} is pickled and never loaded)" if pickled else ""
         raise ZooError(f"{directory} has no *.safetensors weights{found}. Save it with save_pretrained().")
+    return check_files(directory)
+
+
+def check_files(directory: Path) -> Path:
+    """``directory``, if what is read of it is small enough, lies in it, and can be parsed.
+
+    A checkpoint, or what was exported from one, comes from strangers. Looked at before any library reads it: sizes, where links
+    lead, how deep JSON is nested, and which files an index of weights names.
+
+    Raises:
+        ZooError: a file is too large, a link leads out of the directory, JSON is none or nested too deep, or an index names a
+            file elsewhere.
+    """
+    home = directory.resolve()
+    # A snapshot of the hub consists of links to the blobs beside all snapshots.
+    blobs = home.parents[1] / "blobs" if home.parent.name == "snapshots" and len(home.parents) > 1 else home
+    for path in sorted(path for path in directory.iterdir() if path.suffix in READ):
+        target = path.resolve()
+        if not (target.is_relative_to(home) or target.is_relative_to(blobs)):
+            raise ZooError(
+                f"{path} is a link out of its directory, to {target}, and is not followed. Put the file itself there."
+            )
+        if not path.is_file():
+            raise ZooError(f"{path} is no file; a checkpoint consists of plain files.")
+        most = VOCABULARY_BYTES if path.name in VOCABULARIES else SETTINGS_BYTES
+        if path.suffix != ".safetensors" and path.stat().st_size > most:
+            raise ZooError(
+                f"{path} has {path.stat().st_size} bytes, and at most {most} are read of such a file. It is no such file, or "
+                "meant to exhaust memory."
+            )
+        if path.suffix == ".json" and path.name not in VOCABULARIES:
+            _check_settings(path, home)
     return directory
+
+
+READ = frozenset({".json", ".safetensors", ".model", ".spm", ".txt", ".jinja"})
+"""Suffixes of the files that are read of a checkpoint."""
+VOCABULARIES = frozenset(
+    {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "source.spm", "target.spm"}
+)
+VOCABULARY_BYTES = 256 << 20
+"""Gemma 3's tokenizer.json has 33 MB."""
+SETTINGS_BYTES = 16 << 20
+"""The index of a model with 100 000 tensors has 10 MB; a configuration has a few kB."""
+DEEPEST = 64
+"""Levels of nested JSON; configurations of several parts have about five."""
+
+
+def _check_settings(path: Path, home: Path) -> None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        found = None
+        deep = True
+    except ValueError as error:
+        raise ZooError(f"{path} is no JSON: {error}. Take the file that belongs to the checkpoint.") from error
+    else:
+        deep = _deeper_than(found, DEEPEST)
+    if deep:
+        raise ZooError(f"{path} is nested deeper than {DEEPEST} levels, as no configuration is; it is not read.")
+    if path.name == "config.json" and not isinstance(found, dict):
+        raise ZooError(f"{path} is a {type(found).__name__} and no object; it is no model's configuration.")
+    if path.name.endswith(".index.json"):
+        _check_index(path, found, home)
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper, found level by level: this cannot recurse too deep itself."""
+    layer = [value]
+    for _ in range(levels):
+        members = (each.values() if isinstance(each, dict) else each for each in layer if isinstance(each, (dict, list)))
+        layer = list(itertools.chain.from_iterable(members))
+        if not layer:
+            return False
+    return any(isinstance(each, (dict, list)) for each in layer)
+
+
+def _check_index(path: Path, index: Any, home: Path) -> None:
+    """Refuse an index of weights that names anything but safetensors files beside it."""
+    files = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(files, dict):
+        raise ZooError(f"{path} has no weight_map, so it is no index of weights.")
+    for name in {str(name) for name in files.values()}:
+        if not re.fullmatch(r"[^/\\\0]+\.safetensors", name):
+            raise ZooError(
+                f"{path} names {name!r} as a file of weights; only *.safetensors files beside it are read, by their bare names."
+            )
+        if not (home / name).is_file():
+            raise ZooError(f"{path} names {name!r}, which is not there. Download the checkpoint anew.")
 
 
 def _twin(model: Model) -> Path:
@@ -110,4 +203,7 @@ def download(hub_id: str, revision: str | None = None) -> Path:
     except (*errors.HfHubHTTPError.__bases__, errors.LocalEntryNotFoundError, OSError) as error:  # the HTTP client's own, too
         reason = " ".join(str(error).split()).rstrip(".")
         raise ZooError(f"cannot download {hub_id!r}: {reason}. Offline, use a local checkpoint directory or a twin.") from error
+    except ValueError as error:  # the hub's client refuses a file whose name leads out of its cache
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ZooError(f"{hub_id!r} has a file that is not downloaded: {reason}. Do not trust this checkpoint.") from error
     return check_directory(Path(directory))

@@ -545,7 +545,7 @@ def _sound(subject: Subject, session: Any, name: str) -> dict[str, Tensor]:
     from zoo.twins import sounds
     from zoo.twins.speech import features
 
-    extractor = AutoFeatureExtractor.from_pretrained(subject.checkpoint, local_files_only=True)
+    extractor = AutoFeatureExtractor.from_pretrained(subject.checkpoint, trust_remote_code=False, local_files_only=True)
     made = features(extractor, sounds.draw(name))
     if session.constant("enable_dynamic_source", False):
         most = int(session.constant("get_max_source_len"))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 # Each module adds its commands, in the order that --help shows them.
-from conformance.cli import answering, chatting, checking, exporting, inspecting, models, reporting, running  # noqa: F401
+from conformance.cli import answering, chatting, checking, expecting, exporting, inspecting, models, reporting, running  # noqa: F401
 from conformance.cli.console import app, err
 from conformance.errors import ConformanceError
 from conformance.quiet import quiet

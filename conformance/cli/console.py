@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.inert import InertHook
 from conformance.record import GREEN
 from zoo.errors import unknown
 
@@ -24,9 +25,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-out = Console(soft_wrap=True, highlight=False)
 
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+def _console(**options: Any) -> Console:
+    """A console on which names and messages from outside cannot move the cursor, retitle the window or turn text around."""
+    console = Console(soft_wrap=True, highlight=False, **options)
+    console.push_render_hook(InertHook())
+    return console
+
+
+out = _console()
+
+err = _console(stderr=True)
 
 
 def count(number: int, noun: str) -> str:
@@ -76,6 +85,7 @@ def deliver(what: Any, output: Path | None) -> None:
         return
     if not isinstance(what, str):
         plain = Console(file=io.StringIO(), width=160, highlight=False)
+        plain.push_render_hook(InertHook())
         plain.print(what)
         what = plain.file.getvalue()  # type: ignore[attr-defined]
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -115,8 +116,32 @@ def run(
         err.print(Text(f"interrupted: {len(found)} of {count(len(chosen), 'cell')} done"))
         err.print(Text(f"the rest: zoo run --resume {place}"))
         raise typer.Exit(130)
-    if any(record.status not in GREEN for record in found):
+    stale = _expectations(found)
+    if stale or any(record.status not in GREEN for record in found):
         raise typer.Exit(1)
+
+
+def _expectations(found: Sequence[Record]) -> bool:
+    """Say what is to be done about known failures of these cells that pass or have expired; returns whether some expired."""
+    from conformance import expectation_edits
+    from conformance import record as store
+    from conformance.suite import with_known_failures
+
+    models = [registry.get(name) for name in dict.fromkeys(record.model for record in found)]
+    expired: dict[str, None] = {}
+    for path, suites in with_known_failures(models, Path("tests")).items():
+        names = {suite.model.name for suite in suites}
+        cells = {record.cell: record for record in found if record.model in names}
+        for suite, record in itertools.product(suites, cells.values()):
+            stale = [entry for entry in suite.known_failures if entry.covers(record.configuration) and entry.expired()]
+            expired |= {f"{record.model}: {entry.renewal}": None for entry in stale if record.model == suite.model.name}
+        if any(record.status == "fixed" for record in cells.values()):
+            places = [place for name in names if (place := store.place(RECORDS, name)).is_file()]
+            known = {each.cell: each for place in places for each in store.read(place) if each.scale == found[0].scale}
+            out.print(Text(expectation_edits.suggestion(path, suites, (known | cells).values()).rstrip()))
+    for line in expired:
+        err.print(Text(line), style="red")
+    return bool(expired)
 
 
 def _durations(path: Path | None) -> list[Record]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from conformance.errors import ConformanceError
 from conformance.sessions.protocol import SessionError
 from exporters.artifact import ACCOUNT, PROGRAM, Artifact
+from zoo.checkpoints import check_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -197,6 +198,7 @@ def read_tokenizer(place: Path, *, option: str = "--tokenizer") -> Any:
     """
     if not has_tokenizer(place):
         raise ConformanceError(no_tokenizer(place, option))
+    check_files(place)
     from transformers import AutoTokenizer
 
     try:

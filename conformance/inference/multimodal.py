@@ -14,6 +14,7 @@ from conformance.errors import ConformanceError
 from conformance.inference.base import Output, encoded
 from conformance.inference.text import Generated, Streamer, Writer, listed
 from conformance.sessions.protocol import SessionError
+from zoo.checkpoints import check_files
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class MultimodalText(Writer):
         for name in ("config.json", "preprocessor_config.json", "tokenizer.json"):
             if not (place / name).is_file():
                 raise ConformanceError(f"{place} has no {name}; give the checkpoint's directory with --tokenizer.")
+        check_files(place)
         try:
             known = placeholder(json.loads((place / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
             return known, load_processor(place)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from conformance.errors import ConformanceError
 from conformance.inference.base import LoadedModel, Output, encoded
 from conformance.sessions.protocol import SessionError
+from zoo.checkpoints import check_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,6 +151,7 @@ class Looking(OnePass):
             raise ConformanceError(
                 f"{place} has no preprocessor_config.json; give the checkpoint's directory with --processor."
             )
+        check_files(place)
         try:
             return image_processor(place)
         except Exception as error:
@@ -161,8 +163,8 @@ class Looking(OnePass):
         path = self.companions / "config.json"
         if not path.is_file():
             return {}
-        named = json.loads(path.read_text(encoding="utf-8")).get("id2label", {})
-        return {int(number): str(label) for number, label in named.items()}
+        named = json.loads(path.read_text(encoding="utf-8")).get("id2label")
+        return {int(number): str(label) for number, label in named.items()} if isinstance(named, dict) else {}
 
     def label(self, number: int) -> str:
         """The name of a class."""

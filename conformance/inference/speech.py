@@ -14,6 +14,7 @@ from conformance.errors import ConformanceError
 from conformance.inference.base import Output, Statistics, read_tokenizer
 from conformance.inference.text import Generated, Writer, listed
 from conformance.sessions.protocol import SessionError
+from zoo.checkpoints import check_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,23 @@ class Heard:
     notes: tuple[str, ...]
     """What was done to the sound before."""
     statistics: Statistics
+
+
+def read_extractor(place: Path) -> Any:
+    """The feature extractor in a directory.
+
+    Raises:
+        ConformanceError: there is none that can be read.
+    """
+    from transformers import AutoFeatureExtractor
+
+    if not (place / "preprocessor_config.json").is_file():
+        raise ConformanceError(f"{place} has no preprocessor_config.json; give the checkpoint's directory with --processor.")
+    check_files(place)
+    try:
+        return AutoFeatureExtractor.from_pretrained(place, trust_remote_code=False, local_files_only=True)
+    except Exception as error:
+        raise ConformanceError(f"cannot read what prepares sounds in {place}: {type(error).__name__}: {error}") from error
 
 
 class SpeechRecognition(Writer):
@@ -64,22 +82,8 @@ class SpeechRecognition(Writer):
 
     @functools.cached_property
     def extractor(self) -> Any:
-        """The feature extractor beside the program.
-
-        Raises:
-            ConformanceError: there is none that can be read.
-        """
-        from transformers import AutoFeatureExtractor
-
-        place = self.companions
-        if not (place / "preprocessor_config.json").is_file():
-            raise ConformanceError(
-                f"{place} has no preprocessor_config.json; give the checkpoint's directory with --processor."
-            )
-        try:
-            return AutoFeatureExtractor.from_pretrained(place, local_files_only=True)
-        except Exception as error:
-            raise ConformanceError(f"cannot read what prepares sounds in {place}: {type(error).__name__}: {error}") from error
+        """The feature extractor beside the program, as ``read_extractor`` gives it."""
+        return read_extractor(self.companions)
 
     def transcribe(
         self,

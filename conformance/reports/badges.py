@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from conformance.record import Record
+from conformance.inert import inert_line
+from conformance.record import Record, file_name
 
 FAILED = ("fail", "crash", "oom", "timeout", "fixed")
 
@@ -14,9 +15,9 @@ def render_badges(records: Sequence[Record]) -> dict[str, str]:
     """``{name: JSON}``: ``all``, and one for each task and family that has records."""
     badges = {"all": _badge("ExecuTorch conformance", records)}
     for label in sorted({record.task for record in records}):
-        badges[f"task-{label}"] = _badge(label, [record for record in records if record.task == label])
+        badges[file_name(f"task-{label}")] = _badge(label, [record for record in records if record.task == label])
     for label in sorted({record.family for record in records}):
-        badges[f"family-{label}"] = _badge(label, [record for record in records if record.family == label])
+        badges[file_name(f"family-{label}")] = _badge(label, [record for record in records if record.family == label])
     return badges
 
 
@@ -29,4 +30,4 @@ def _badge(label: str, records: Sequence[Record]) -> str:
         message = f"{passing} of {len(applicable)} cells pass"
         failing = any(record.status in FAILED for record in applicable)
         color = "red" if failing else "brightgreen" if passing == len(applicable) else "yellow"
-    return json.dumps({"schemaVersion": 1, "label": label, "message": message, "color": color}, indent=1) + "\n"
+    return json.dumps({"schemaVersion": 1, "label": inert_line(label), "message": message, "color": color}, indent=1) + "\n"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
+from conformance.inert import inert_line
 from conformance.matrix import configurations
 from conformance.record import Record
 from conformance.reports import figures
@@ -62,21 +64,22 @@ def _model(model: Model, records: Sequence[Record]) -> list[str]:
     parts.append(figures.table(HEADER, [_row(record, lines[record.cell]) for record in ordered]))
     reasons = [_reason(record) for record in ordered if record.reason]
     parts += ["\n".join(reasons)] if reasons else []
-    commands = "\n".join(_command(record) for record in ordered if record.status != "not_applicable")
+    commands = "\n".join(_command(record) for record in ordered if record.status != "not_applicable").replace("```", "` ` `")
     return [*parts, figures.provenance(ordered), *([f"Reproduce a cell:\n\n```sh\n{commands}\n```"] if commands else [])]
 
 
 def _command(record: Record) -> str:
     """What runs a cell again."""
-    scale = "" if record.scale == "twin" else f" --scale {record.scale}"
+    scale = "" if record.scale == "twin" else f" --scale {shlex.quote(inert_line(record.scale))}"
     threads = record.host.get("threads", 1)
-    return f"zoo run {record.model} -c {record.configuration}{scale}{'' if threads == 1 else f' --threads {threads}'}"
+    more = f"{scale}{'' if threads == 1 else f' --threads {shlex.quote(inert_line(str(threads)))}'}"
+    return f"zoo run {record.model} -c {shlex.quote(inert_line(record.configuration))}{more}"
 
 
 def _reason(record: Record) -> str:
     tracked = figures.link(record.issue, root="../../")
     issue = f" ([issue]({tracked}))" if tracked else ""
-    return f"- `{record.configuration}`: {record.status}{issue}: {figures.inline(record.reason)}"
+    return f"- {figures.code(record.configuration)}: {record.status}{issue}: {figures.inline(record.reason)}"
 
 
 def _row(record: Record, line: int) -> list[str]:
@@ -91,7 +94,7 @@ def _row(record: Record, line: int) -> list[str]:
     elif quality:
         cost = figures.cost([record]) or "–"
     return [
-        f'<a id="{figures.anchor(record)}"></a>`{record.configuration}`',
+        f'<a id="{figures.anchor(record)}"></a>{figures.code(record.configuration)}',
         figures.status(record),
         figures.number(logits.get("max_abs_error"), ".1e"),
         figures.number(logits.get("top1"), ".3f"),
@@ -103,5 +106,5 @@ def _row(record: Record, line: int) -> list[str]:
         figures.size(record.file_bytes),
         figures.number(record.delegated_share, ".0%"),
         figures.number(sum(exported) if exported else None, ".1f"),
-        f"[{record.created[:10]}](../records/{record.model}.jsonl#L{line})",
+        f"[{figures.fact(record.created[:10])}](../records/{record.model}.jsonl#L{line})",
     ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from conformance.inert import inert_line
 from conformance.record import Record
+from conformance.reports.step_summary import code as inert_code
 from zoo import registry
 
 SYMBOLS: Mapping[str, str] = {
@@ -106,10 +108,20 @@ def link(target: str | None, *, root: str = "") -> str | None:
 
 def inline(text: str) -> str:
     """Text from outside (error messages) as one line that cannot become markup or end a table row."""
-    flat = " ".join(text.split())
+    flat = inert_line(text)
     for mark in "\\`*_[]<>|~":
         flat = flat.replace(mark, f"\\{mark}")
     return flat[:600]
+
+
+def code(text: str) -> str:
+    """Text from outside as code: in backticks if it is what names here are made of, and inert otherwise."""
+    return f"`{text}`" if re.fullmatch(r"[\w.@+/-]+", text, re.ASCII) else inert_code(text)
+
+
+def fact(text: str) -> str:
+    """A version, a date or a scale: as it is if it is what these are made of, and inert otherwise."""
+    return text if re.fullmatch(r"[\w.+ -]*", text, re.ASCII) else inline(text)
 
 
 def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -120,13 +132,13 @@ def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
 
 def provenance(records: Sequence[Record]) -> str:
     """When, where and with what records were made."""
-    dates = sorted({record.created[:10] for record in records})
+    dates = sorted({fact(record.created[:10]) for record in records})
     scales = sorted({record.scale for record in records})
-    threads = sorted({str(record.host.get("threads", "?")) for record in records})
-    processors = sorted({record.host["processor"] for record in records if record.host.get("processor")})
+    threads = sorted({fact(str(record.host.get("threads", "?"))) for record in records})
+    processors = sorted({str(record.host["processor"]) for record in records if record.host.get("processor")})
     period = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     versions = "; ".join(
-        sorted({", ".join(f"{name} {version}" for name, version in record.versions.items()) for record in records})
+        sorted({", ".join(fact(f"{name} {version}") for name, version in record.versions.items()) for record in records})
     )
     on = f" on {inline(', '.join(processors))}" if processors else ""
     return f"Measured {period} at scale {inline(', '.join(scales))}{on}, {', '.join(threads)} thread(s), with {versions}."

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from conformance.changes import Change
 from conformance.gate import Verdict, commands, last_line
+from conformance.record import UNPROVED
 from conformance.reports.changes import as_mapping, change_lines, change_table, escape, plain
 
 TITLES = {
@@ -37,11 +38,13 @@ def _notes(verdict: Verdict) -> list[str]:
     if any(why.startswith("another ") for why in verdict.uncompared):
         notes.append("'zoo gate --against <git ref>' measures both sides on one machine.")
     notes += [f"record what is new or better: {command}" for command in commands(verdict)]
-    models = sorted({change.cell.partition("@")[0] for change in verdict.failures})
+    unproved = [change.cell for change in verdict.failures if change.figure == "status" and change.after in UNPROVED]
+    models = sorted({change.cell.partition("@")[0] for change in verdict.failures if change.cell not in unproved})
     if models:
         notes.append(f"what is worse on purpose is accepted by recording it: zoo baseline --update {' '.join(models)}")
+    notes += [f"{cell} proves nothing, and no baseline makes that good: run it again" for cell in unproved]
     fixed = [change.cell for change in verdict.failures if change.after == "fixed"]
-    notes += [f"delete the KnownFailure of {cell}: it passes" for cell in fixed]
+    notes += [f"{cell} passes: zoo expectations --update removes its KnownFailure" for cell in fixed]
     return notes
 
 

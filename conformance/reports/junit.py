@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from xml.etree import ElementTree
 
+from conformance.inert import inert
 from conformance.record import Record
 
 OUTCOME: Mapping[str, str | None] = MappingProxyType(
@@ -49,8 +50,8 @@ def render_junit(records: Sequence[Record]) -> str:
 
 
 def legal(text: str) -> str:
-    """A text with U+FFFD for each character that XML cannot hold, and line ends as XML reads them."""
-    return _ILLEGAL.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+    """A text with U+FFFD for each character that XML cannot hold or that a terminal obeys, and line ends as XML reads them."""
+    return _ILLEGAL.sub("\ufffd", inert(text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def _case(record: Record) -> ElementTree.Element:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import collections
 import os
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.inert import inert
 from conformance.record import GREEN, Record
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
@@ -28,7 +28,7 @@ def code(text: str, *, most: int = REASON) -> str:
     """
     flat = " ".join(text.split())
     flat = flat if len(flat) <= most else f"{flat[: most - 1]}…"
-    plain = "".join("\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") else char for char in flat)
+    plain = inert(flat, keep="")
     return f"<code>{''.join(char if char.isalnum() or char in ' -' else f'&#{ord(char)};' for char in plain)}</code>"
 
 

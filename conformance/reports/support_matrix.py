@@ -142,7 +142,7 @@ def _cell(cells: Sequence[Record | None], found: Mapping[str, Record], pages: st
     statuses = {NEVER_RUN if record is None else record.status for record in cells}
     passing = [record for record in records if record.status == "pass"]
     shown = next((record for record in records if record.status != "pass"), records[0])
-    evidence = f"{pages}{shown.family}.md#{figures.anchor(shown)}"
+    evidence = f"{pages}{registry.get(shown.model).family}.md#{figures.anchor(shown)}"
     if len(statuses) > 1 and (passing or NEVER_RUN in statuses):
         sign = f"[{PARTIAL} {len(passing)} of {len(cells)}]({evidence})"
         return f"{sign} {_measured(passing, found)}" if passing else sign
@@ -190,7 +190,7 @@ def render_support(records: Sequence[Record]) -> str:
         parts.append("\n".join(_reason(cells) for cells in by_reason.values()))
     strangers = sorted(record.cell for record in records if record.model not in registry.home())
     if strangers:
-        parts.append("## Not in the registry\n\n" + "\n".join(f"- `{cell}`" for cell in strangers))
+        parts.append("## Not in the registry\n\n" + "\n".join(f"- {figures.code(cell)}" for cell in strangers))
     parts += [figures.provenance(records)] if records else []
     return "\n\n".join(parts) + "\n"
 
@@ -211,7 +211,7 @@ def _models(group: Group, found: Mapping[str, Record]) -> str:
 def _reason(cells: Sequence[Record]) -> str:
     """One reason, and the cells of a model that it holds for."""
     first = cells[0]
-    names = ", ".join(f"`{record.configuration}`" for record in cells)
+    names = ", ".join(figures.code(record.configuration) for record in cells)
     tracked = figures.link(first.issue, root="../")
     issue = f" ([issue]({tracked}))" if tracked else ""
-    return f"- {figures.status(first)}{issue}, {first.model} under {names}: {figures.inline(first.reason)}"
+    return f"- {figures.status(first)}{issue}, {figures.fact(first.model)} under {names}: {figures.inline(first.reason)}"

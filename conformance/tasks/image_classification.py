@@ -31,7 +31,7 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
 
     from zoo.twins import images
 
-    processor = AutoImageProcessor.from_pretrained(checkpoint, local_files_only=True, backend="pil")
+    processor = AutoImageProcessor.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True, backend="pil")
     path = checkpoint / "reference.json"
     if path.is_file():
         samples = json.loads(path.read_text(encoding="utf-8"))["samples"]

@@ -33,7 +33,7 @@ def extractor_of(checkpoint: Path) -> Any:
     """The checkpoint's feature extractor."""
     from transformers import AutoFeatureExtractor
 
-    return AutoFeatureExtractor.from_pretrained(checkpoint, local_files_only=True)
+    return AutoFeatureExtractor.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
 
 
 def longest_of(checkpoint: Path, eager: Any) -> tuple[int, list[dict[str, Any]]]:

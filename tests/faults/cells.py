@@ -108,3 +108,14 @@ def four_times_as_long(request: CellRequest) -> Record:
 
 def knows_its_model(request: CellRequest) -> Record:
     return blank_record(request.known, request, status="pass")
+
+
+def loops_in_a_template(request: CellRequest) -> Record:
+    """A chat template within the sandbox's limits that takes years."""
+    from transformers import AutoTokenizer
+
+    at_stage(request, "baseline")
+    tokens = AutoTokenizer.from_pretrained(Path(request.directory) / "checkpoint", local_files_only=True)
+    loops = "".join(f"{{% for i{level} in range(99999) %}}" for level in range(3)) + "{% endfor %}" * 3
+    tokens.apply_chat_template([{"role": "user", "content": "hello"}], chat_template=loops, tokenize=False)
+    return passes(request)

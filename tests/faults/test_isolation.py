@@ -19,6 +19,7 @@ from zoo.models.gemma3 import GEMMA3_270M
 from zoo.models.mamba import MAMBA_130M
 
 CELL = "xnnpack-fp32"
+NOTED = {"issue": "https://example.org/7", "until": "9999-12-31"}
 
 
 def run(tmp_path, target, **limits):
@@ -100,7 +101,7 @@ def test_a_cell_runs_once_a_run_whoever_asks(tmp_path, monkeypatch):
 def test_a_cell_that_means_nothing_is_recorded_without_a_child(tmp_path, monkeypatch):
     monkeypatch.setattr("conformance.worker.run_isolated", lambda *_, **__: pytest.fail("a child was started"))
     runner, cell = Runner(tmp_path), Cell(MAMBA_130M, "xnnpack-fp32-sdpa-kv")
-    known = KnownFailure("*", stage="export", error="attend", cause="no child may be asked")
+    known = KnownFailure("*", stage="export", error="attend", cause="no child may be asked", **NOTED)
     record = runner.record(cell, (known,))
     assert (record.status, record.reason) == ("not_applicable", cell.inapplicable)
     assert (record.stages, record.failure) == ([], None)
@@ -112,7 +113,7 @@ def test_a_known_death_is_a_known_failure(tmp_path, monkeypatch):
         "conformance.worker.run_isolated",
         lambda request, limits, stop: run_isolated(request, limits=limits, stop=stop, target="tests.faults.cells:is_killed"),
     )
-    known = KnownFailure(CELL, stage="lower", error="SIGKILL", cause="the test kills it")
+    known = KnownFailure(CELL, stage="lower", error="SIGKILL", cause="the test kills it", **NOTED)
     record = Runner(tmp_path).record(Cell(GEMMA3_270M, CELL), (known,))
     assert record.status == "known_failure"
     assert "the test kills it" in record.reason

@@ -44,8 +44,8 @@ def load_processor(checkpoint: Path) -> Any:
     if kind == "granite_speech":
         return GraniteSpeechFeatures(frames=values.get("frames"))
     if "image_processor_type" in values:
-        return AutoImageProcessor.from_pretrained(checkpoint, local_files_only=True, backend="pil")
-    return AutoFeatureExtractor.from_pretrained(checkpoint, local_files_only=True)
+        return AutoImageProcessor.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True, backend="pil")
+    return AutoFeatureExtractor.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
 
 
 def prepare(processor: Any, item: Any) -> dict[str, Tensor]:

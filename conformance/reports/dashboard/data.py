@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from conformance.changes import KINDS, WORSE, compare
+from conformance.inert import inert_values
 from conformance.record import STAGES, Record, Status
 from conformance.reports.dashboard.history import Run
 from conformance.reports.figures import speedup
@@ -112,7 +113,7 @@ def comparisons(runs: Sequence[Run]) -> dict[str, list[list[Any]]]:
 
 def as_json(value: Any) -> str:
     """JSON that may stand in a script element: nothing in it can end the element, or begin a comment."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return json.dumps(inert_values(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def packed(text: str) -> str:

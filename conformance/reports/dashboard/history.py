@@ -18,6 +18,9 @@ COMMITTED = ("reports/records", "reports/records.jsonl")
 COMMITS = 8
 """Versions that are taken from git, the newest ones."""
 
+MOST_BYTES = 256 << 20
+"""Of one version's records; the project's have 2 MB."""
+
 Notice = Callable[[str], None]
 
 
@@ -89,6 +92,9 @@ def _committed(root: Path, notice: Notice) -> Iterator[Run]:
         commit, subject = line.split("\t", 1)
         listed = _git(root, "ls-tree", "--name-only", commit, "--", *COMMITTED) or b""
         place = next((name for name in COMMITTED if name in listed.decode().split("\n")), None)
+        if place is not None and _size(root, commit, place) > MOST_BYTES:
+            notice(f"left out {commit[:9]} {subject}: its records have more than {MOST_BYTES} bytes")
+            continue
         tar = None if place is None else _git(root, "archive", "--format=tar", commit, "--", place)
         if place is None or tar is None:
             continue
@@ -97,9 +103,17 @@ def _committed(root: Path, notice: Notice) -> Iterator[Run]:
             yield from _readable(commit[:9], f"{commit[:9]} {subject}", Path(scratch) / place, notice)
 
 
+def _size(root: Path, commit: str, place: str) -> int:
+    """Bytes of the files of a commit, as they are when they are unpacked."""
+    listed = _git(root, "ls-tree", "-r", "-l", "-z", commit, "--", place) or b""
+    sizes = (entry.split(b"\t")[0].split()[3] for entry in listed.split(b"\0") if entry)  # mode, type, object, size
+    return sum(int(size) for size in sizes if size.isdigit())
+
+
 def _unpack(tar: bytes, target: Path) -> None:
-    """The regular files of an archive that git made. ``extractall`` has no filter in Python 3.10.11, 3.11.3 and earlier."""
-    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+    """The regular files of an archive that git made; no links, and nothing elsewhere. It is not compressed, so that its files
+    are no larger than it is. ``extractall`` has no filter in Python 3.10.11, 3.11.3 and earlier."""
+    with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
         for member in archive:
             content = archive.extractfile(member) if member.isfile() and ".." not in Path(member.name).parts else None
             if content is not None:

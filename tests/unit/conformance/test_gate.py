@@ -90,7 +90,7 @@ def test_an_improvement_is_announced_with_the_command_that_records_it():
 def test_a_known_failure_that_passes_is_stopped_until_it_is_deleted():
     verdict = judged({CELL: entry(status="known_failure")}, {CELL: entry(status="fixed")})
     assert not verdict.passed
-    assert "delete the KnownFailure of" in reports.markdown(verdict)
+    assert "zoo expectations --update" in reports.markdown(verdict)
 
 
 def test_what_was_accepted_as_failing_may_go_on_failing():

@@ -1,11 +1,12 @@
 """Each status of a record becomes the right outcome of the tests that a model's test file inherits."""
 
+import datetime
 import sys
 
 import pytest
 from _pytest.pytester import SysModulesSnapshot
 
-from conformance import matrix, plugin
+from conformance import expectations, matrix, plugin
 from conformance.record import Check, Failure, GenerationRecord
 from conformance.suite import ModelConformance
 from zoo.models.qwen3 import QWEN3_0_6B
@@ -32,6 +33,15 @@ from zoo.models.qwen3 import QWEN3_0_6B
 
 class TestQwen3(ModelConformance):
     model = QWEN3_0_6B
+"""
+
+
+KNOWN = """
+    known_failures = (
+        KnownFailure(
+            "portable-fp32", stage="run", error="x", cause="y", issue="https://example.org/7", until="9999-12-31"
+        ),
+    )
 """
 
 
@@ -99,13 +109,44 @@ def test_a_known_failure_that_passes_fails(run):
     assert result.ret != 0
 
 
+def test_a_known_failure_that_passes_prints_the_edit_that_removes_it(run, pytester):
+    result = run("-k", "test_logits and portable-fp32", body=KNOWN, status="fixed", reason="passes", **passing())
+    result.assert_outcomes(errors=1, deselected=TESTS - 1 + ELSEWHERE)
+    result.stdout.fnmatch_lines(
+        [
+            "*qwen3-0.6b@portable-fp32: passes",
+            "test_suite.py, lines 2 to 12 ('zoo expectations --update' makes this edit):",
+            "--- test_suite.py",
+            "-from conformance import KnownFailure, ModelConformance",
+            "+from conformance import ModelConformance",
+            "-    known_failures = (",
+            "-        KnownFailure(",
+        ]
+    )
+
+
+@pytest.mark.parametrize("green", [True, False])
+@pytest.mark.parametrize("status", ["known_failure", "not_applicable"])
+def test_an_expired_entry_fails_whatever_it_excuses(run, monkeypatch, status, green):
+    known = KNOWN.replace("9999-12-31", "2026-11-21")
+    monkeypatch.setattr(expectations, "today", lambda: datetime.date(2026, 11, 21 if green else 22))
+    result = run("-k", "test_logits and portable-fp32", body=known, status=status, reason="as ever")
+    assert result.parseoutcomes().keys() == {
+        "deselected",
+        ("xfailed" if status == "known_failure" else "skipped") if green else "errors",
+    }
+    if not green:
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(["*KnownFailure('portable-fp32', *) expired on 2026-11-21: look at it again*"])
+
+
 def test_a_cell_that_means_nothing_is_skipped_with_its_reason(run):
     result = run(status="not_applicable", reason="no soft-capping")
     result.assert_outcomes(skipped=TESTS)
     result.stdout.fnmatch_lines(["SKIPPED*not applicable: no soft-capping*"])
 
 
-@pytest.mark.parametrize("status", ["fail", "crash", "oom", "timeout", "blocked", "inconclusive"])
+@pytest.mark.parametrize("status", ["fail", "crash", "oom", "timeout"])
 def test_what_was_not_reached_fails_whatever_the_status(run, status):
     run("-k", "test_tokens", status=status, reason="why").assert_outcomes(
         failed=len(IDS), deselected=TESTS - len(IDS) + ELSEWHERE
@@ -140,8 +181,7 @@ def test_a_check_that_did_not_pass_fails_its_own_test_only(run, status):
 
 def test_a_cell_is_asked_for_once_with_what_is_known_of_its_model(run):
     asked = []
-    known = '    known_failures = (KnownFailure("portable-fp32", stage="run", error="x", cause="y"),)\n'
-    run(body=known, asked=asked, **passing())
+    run(body=KNOWN, asked=asked, **passing())
     assert sorted(name for name, _ in asked) == sorted(f"qwen3-0.6b@{name}" for name in IDS)
     assert [[failure.cause for failure in known] for _, known in asked] == [["y"]] * len(IDS)
 

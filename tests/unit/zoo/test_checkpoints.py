@@ -67,7 +67,15 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def answer(self, *, body):
         commit = self.COMMIT
         parts = self.path.split("?")[0].strip("/").split("/")
-        if parts[:4] == ["api", "models", "someone", "tiny"]:
+        if parts[:4] == ["api", "models", "someone", "escaping"]:
+            named = [{"rfilename": name} for name in (*self.FILES, "../../../../evil.json")]
+            data = json.dumps({"id": "someone/escaping", "sha": commit, "siblings": named}).encode()
+            if "tree" in parts:
+                named = [{"type": "file", "path": each["rfilename"], "size": 2, "oid": "0"} for each in named]
+                data = json.dumps(named).encode()
+        elif parts[:2] == ["someone", "escaping"]:
+            data = b"{}"
+        elif parts[:4] == ["api", "models", "someone", "tiny"]:
             listing = [{"rfilename": name} for name in self.FILES]
             data = json.dumps({"id": "someone/tiny", "sha": commit, "siblings": listing}).encode()
             if "tree" in parts:
@@ -130,6 +138,13 @@ def test_a_download_brings_weights_and_no_code_in_a_directory_named_by_its_commi
 )
 def test_what_the_hub_refuses_is_said_clearly(hub, tmp_path, name, says):
     assert says in download(hub, name, tmp_path)
+
+
+def test_a_file_whose_name_leads_out_of_the_cache_is_not_written(hub, tmp_path):
+    said = download(hub, "someone/escaping", tmp_path / "a" / "b" / "cache")
+    assert said.startswith("refused: 'someone/escaping' has a file that is not downloaded")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.rglob("evil.json"))
 
 
 def test_a_hub_out_of_reach_is_said_clearly(tmp_path):
