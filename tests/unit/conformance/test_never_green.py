@@ -59,7 +59,7 @@ def the_run_command(record, monkeypatch, tmp_path, **_):
 def the_export_command(record, monkeypatch, tmp_path, **_):
     status = record.status if record.status in ("pass", "inconclusive") else "fail"
     account = SimpleNamespace(
-        quantization={"skipped": []}, stages=[], file=SimpleNamespace(bytes=1), configuration_id="xnnpack-fp32"
+        quantization={"skipped": []}, stages=[], file=SimpleNamespace(bytes=1), configuration_id="xnnpack-fp32", methods=[]
     )
     artifact = SimpleNamespace(account=account, directory=tmp_path, program=tmp_path / "model.pte")
     monkeypatch.setattr("conformance.shipping.checkpoint", lambda *args, **kwargs: tmp_path)
