@@ -126,6 +126,61 @@ def test_optimums_class_answers_with_what_is_underneath(artifact, gemma3_twin, m
         ExecuTorchModelForMaskedLM.from_pretrained(artifact.directory)
 
 
+def _inputs(model, task):
+    """What eager PyTorch and a program are both asked, by name."""
+    noise = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, model.config.vocab_size, (1, 9), generator=noise) if hasattr(model.config, "vocab_size") else None
+    start = torch.tensor([[getattr(model.config, "decoder_start_token_id", 0), 7, 8]])
+    if task == "image-classification":
+        return {"pixel_values": torch.rand(1, 3, model.config.image_size, model.config.image_size, generator=noise)}
+    if task == "automatic-speech-recognition":
+        frames = 2 * model.config.max_source_positions
+        features = torch.rand(1, model.config.num_mel_bins, frames, generator=noise)
+        return {"input_features": features, "decoder_input_ids": start}
+    return {"input_ids": ids, **({"decoder_input_ids": start} if task == "text2text-generation" else {})}
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("ExecuTorchModelForSeq2SeqLM", "t5-small"),
+        ("ExecuTorchModelForSpeechSeq2Seq", "whisper-tiny"),
+        ("ExecuTorchModelForMaskedLM", "bert-base"),
+        ("ExecuTorchModelForImageClassification", "vit-base"),
+    ],
+)
+def test_optimums_classes_answer_for_every_task(name, of):
+    from conformance import optimum
+    from exporters.pipeline import load_model
+    from zoo import checkpoints, registry
+
+    named = getattr(optimum, name).from_pretrained(of, recipe="portable")
+    row = registry.get(of)
+    model = load_model(checkpoints.resolve(row, "twin"), task=row.task)
+    inputs = _inputs(model, row.task)
+    with torch.no_grad():
+        expected = model(**inputs).logits
+    torch.testing.assert_close(named(**inputs).float(), expected, atol=1e-3, rtol=1e-3)
+    if hasattr(named, "generate"):
+        source = next(iter(inputs.values()))
+        said = named.generate(source, echo=True, max_seq_len=8)
+        with torch.no_grad():
+            wanted = model.generate(source, max_new_tokens=8 - len(named.model.session.prompt), do_sample=False)[0]
+        assert said[-4:] == wanted[-4:].tolist()  # Whisper's own generate leaves out what a text begins with
+    named.close()
+
+
+def test_optimums_class_answers_a_turn_about_an_image(tmp_path):
+    from conformance.optimum import ExecuTorchModelForMultiModalToText
+    from zoo.twins import images
+
+    named = ExecuTorchModelForMultiModalToText.from_pretrained("smolvlm-256m", recipe="portable")
+    picture = images.draw("red circle", 64)
+    turn = [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "What is this?"}]}]
+    assert "red circle" in named.text_generation(input_conversation=turn, echo=False, max_seq_len=named.max_cache_size)
+    named.close()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
