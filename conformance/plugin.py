@@ -266,10 +266,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     found = read(path)
     terminalreporter.section("conformance")
     for record in sorted(found, key=lambda record: record.cell):
-        line = f"{record.status:<14} {record.cell}"
-        terminalreporter.line(
-            inert_line(line if not record.reason else f"{line}: {record.reason.splitlines()[0]}"), **_markup(record.status)
-        )
+        line = f"{record.status:<14} {inert_line(record.cell)}"
+        if record.reason:
+            line = f"{line}: {inert_line(record.reason.splitlines()[0])}"
+        terminalreporter.line(line, **_markup(record.status))
     terminalreporter.line(f"records: {path}")
 
 

@@ -57,12 +57,14 @@ def wheel(tmp_path_factory):
 def project(wheel, tmp_path_factory, gemma3_twin):
     """Another repository with the example's test file and a broken model; ``project.run`` runs a program of an environment
     that has the wheel and what it needs."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "ZOO_MODELS")}
     place = tmp_path_factory.mktemp("elsewhere")
     venv.create(place / "venv", symlinks=True)
     python = place / "venv" / "bin" / "python"
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", os.fspath(python), "install", "--quiet", "--no-deps", "--no-index", wheel],
         check=True,
+        env=environment,
     )
     scheme = {"base": os.fspath(place / "venv"), "platbase": os.fspath(place / "venv")}
     site = Path(sysconfig.get_path("purelib", "venv" if "venv" in sysconfig.get_scheme_names() else None, vars=scheme))
@@ -77,7 +79,6 @@ def project(wheel, tmp_path_factory, gemma3_twin):
     (tests / "pickled").mkdir()
     shutil.copy(gemma3_twin / "config.json", tests / "pickled")
     (tests / "pickled" / "pytorch_model.bin").write_bytes(b"pickled")
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "ZOO_MODELS")}
 
     def run(program, *arguments):
         command = [os.fspath(python), "-m", "pytest"] if program == "pytest" else [os.fspath(python.parent / program)]
