@@ -34,11 +34,15 @@ REFUSED = {
     "use_custom_kv_cache": _CUSTOM,
     "quantize_kv_cache": _CUSTOM,
     "use_attention_sink": _CUSTOM,
+    "local_global_attention": _CUSTOM,
     "qlinear": _QUANTIZED,
     "qembedding": _QUANTIZED,
     "qlinear_encoder": _QUANTIZED,
     "qembedding_encoder": _QUANTIZED,
+    "pt2e_quantize": _QUANTIZED,
     "use_shared_embedding": "it is the recipe 'portable' that stores it once",
+    "metadata": "constant methods are a .pte's",
+    "max_prefill_len": "it tells runners of a .pte how to feed a prompt",
 }
 """What only a ``.pte`` can honour, and why."""
 

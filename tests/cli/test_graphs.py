@@ -1,8 +1,11 @@
 """``zoo export --format``: torch.export's and ONNX files are checked against eager PyTorch, and say what they cannot honour."""
 
+import dataclasses
 import json
 
 import pytest
+
+from exporters import ExportConfig, graphs
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,10 @@ def test_a_format_is_written_and_answers_what_eager_pytorch_answers(invoke, tmp_
         (["--format", "pt2", "--profile"], "--profile: it times"),
         (["--format", "onnx", "--use_custom_sdpa"], "use_custom_sdpa: it is an operator of ExecuTorch's"),
         (["--format", "pt2", "--qlinear", "8da4w"], "qlinear: quantized layers are made for the kernels of a recipe"),
+        (["--format", "onnx", "--pt2e_quantize", "xnnpack_dynamic"], "pt2e_quantize: quantized layers are made for"),
+        (["--format", "pt2", "--metadata", '{"get_bos_id": 1}'], "metadata: constant methods are a .pte's"),
+        (["--format", "onnx", "--max_prefill_len", "4"], "max_prefill_len: it tells runners of a .pte"),
+        (["--format", "pt2", "--verbose"], "--verbose: it tells which operators are delegated"),
         (["--format", "onnx", "--dtype", "bf16"], "no bfloat16"),
         (["--format", "onx"], "Did you mean 'onnx'"),
     ],
@@ -53,6 +60,13 @@ def test_what_a_format_cannot_honour_is_refused_before_anything_is_done(invoke, 
     assert result.code != 0
     assert message in result.err
     assert not (tmp_path / "out").exists()
+
+
+def test_every_option_of_a_configuration_is_honoured_in_graphs_or_refused():
+    honoured = {"dtype", "dynamic_shapes", "max_seq_len", "max_source_len", "image_size"}
+    fields = {field.name for field in dataclasses.fields(ExportConfig)}
+    beside = {"recipe", "allow_skipped_layers", *(name for name in fields if name.endswith("_group_size"))}  # not by themselves
+    assert fields == honoured | beside | set(graphs.REFUSED)
 
 
 def test_a_program_in_the_way_keeps_its_account(invoke, tmp_path, monkeypatch):
