@@ -35,3 +35,16 @@ def toy():
         return model
 
     return build
+
+
+@pytest.fixture
+def workarounds(monkeypatch):
+    """The registry of workarounds, which forgets afterwards what a test registers. The recipes register theirs when they are
+    imported, which happens once: here, and not into a registry that is thrown away."""
+    import exporters.recipes.portable
+    import exporters.recipes.xnnpack  # noqa: F401
+    from exporters import workarounds
+
+    for registry in ("_patches", "_node_fixes", "_program_fixes"):
+        monkeypatch.setattr(workarounds, registry, {key: list(value) for key, value in getattr(workarounds, registry).items()})
+    return workarounds

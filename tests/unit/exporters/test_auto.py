@@ -92,13 +92,11 @@ def test_models_and_inputs_that_cannot_be_exported_are_refused(fed):
         auto.prepare_for_export(model, {**inputs, "labels": inputs["input_ids"]})
 
 
-def test_a_program_that_answers_something_else_is_refused_unless_it_is_not_checked(fed, monkeypatch):
+@pytest.mark.usefixtures("workarounds")
+def test_a_program_that_answers_something_else_is_refused_unless_it_is_not_checked(fed):
     import torch
 
-    from exporters import workarounds
-
     model, inputs = fed
-    monkeypatch.setattr(workarounds, "_node_fixes", {})
 
     @auto.register_fx_node_fix("dynamo")
     def wrong(graph_module, node):

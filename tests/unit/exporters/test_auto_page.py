@@ -10,12 +10,9 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("workarounds")
 def test_the_pages_examples_run(tmp_path, monkeypatch):
-    from exporters import workarounds
-
     monkeypatch.chdir(tmp_path)
-    for registry in ("_patches", "_node_fixes"):
-        monkeypatch.setattr(workarounds, registry, {key: list(value) for key, value in getattr(workarounds, registry).items()})
     names: dict[str, object] = {}
     for index, block in enumerate(BLOCKS):
         exec(compile(block, f"{PAGE.name}, example {index + 1}", "exec"), names)

@@ -36,10 +36,10 @@ HERE = __name__
 
 
 @pytest.fixture(autouse=True)
-def empty(monkeypatch):
+def empty(workarounds):
     """No workaround is registered."""
     for registry in ("_patches", "_node_fixes", "_program_fixes"):
-        monkeypatch.setattr(workarounds, registry, {})
+        getattr(workarounds, registry).clear()
 
 
 def program(module, *inputs):
