@@ -153,15 +153,8 @@ class Writer(LoadedModel):
         return lambda tokens: str(coder.decode(tokens, skip_special_tokens=True))
 
 
-class TextGeneration(Writer):
-    """A decoder of ``text-generation``."""
-
-    task = "text-generation"
-
-    def _open(self, threads: int) -> Any:
-        from conformance.sessions.executorch import ExecuTorchSession
-
-        return ExecuTorchSession(self.program, threads=threads)
+class Reader(Writer):
+    """What is asked in texts or token ids, and writes."""
 
     def ids(self, inputs: str | Any) -> list[int]:
         """The tokens of a text, or of [n] or [1, n] ids.
@@ -170,6 +163,17 @@ class TextGeneration(Writer):
             ConformanceError: there is no tokenizer, or the ids are of several sequences.
         """
         return list(self.tokenizer(encoded(inputs))["input_ids"]) if isinstance(inputs, str) else listed(inputs)
+
+
+class TextGeneration(Reader):
+    """A decoder of ``text-generation``."""
+
+    task = "text-generation"
+
+    def _open(self, threads: int) -> Any:
+        from conformance.sessions.executorch import ExecuTorchSession
+
+        return ExecuTorchSession(self.program, threads=threads)
 
     def generate(
         self,
@@ -248,7 +252,7 @@ class TextGeneration(Writer):
             return Output(logits=self.session.forward(_row(ids), position).clone()[None])
 
 
-class TextToText(Writer):
+class TextToText(Reader):
     """An encoder of texts and its decoder: ``text2text-generation``."""
 
     task = "text2text-generation"
@@ -260,10 +264,6 @@ class TextToText(Writer):
         if reader.listens:
             raise SessionError(f"{self.program} takes sounds: 'zoo transcribe' runs it.")
         return reader
-
-    def ids(self, inputs: str | Any) -> list[int]:
-        """As ``TextGeneration.ids``."""
-        return list(self.tokenizer(encoded(inputs))["input_ids"]) if isinstance(inputs, str) else listed(inputs)
 
     def generate(
         self,
