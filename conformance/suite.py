@@ -117,6 +117,14 @@ class ModelConformance:
         """Rounding costs little against fp32, and the cost is a number."""
         require(record, "quality")
 
+    def test_baseline(self, record: Record) -> None:
+        """Eager PyTorch's answers depend on what is asked, and those of a twin are what it was trained to say."""
+        require(record, "baseline")
+
+    def test_memory(self, record: Record) -> None:
+        """Calls leave no memory behind."""
+        require(record, "memory")
+
     def test_latency(self, record: Record) -> None:
         """Loading and calls were measured beside eager PyTorch."""
         require(record, "latency")

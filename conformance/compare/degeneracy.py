@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from conformance.generate import Generation
+from conformance.record import Check
 
 SMALLEST_MAGNITUDE = 1e-2
 SMALLEST_CHANGE = 1e-3
@@ -34,3 +36,30 @@ def vacuous(logits: Sequence[Tensor], generations: Sequence[Generation] | None) 
     if distinct < DISTINCT_TOKENS:
         return f"the baseline repeats {distinct} distinct tokens, {DISTINCT_TOKENS} are needed"
     return None
+
+
+def untaught(taught: Sequence[Sequence[int]], said: Sequence[Sequence[int]]) -> str | None:
+    """Why the baseline proves nothing: eager PyTorch does not answer what the checkpoint was trained to. Then something is
+    wrong before there is a program: the checkpoint, what it is fed, or the eager session. ``None`` if it does answer that.
+
+    Args:
+        taught: For each reference the tokens or classes that it was trained to answer.
+        said: What it answers.
+    """
+    for number, (right, answer) in enumerate(zip(taught, said, strict=True), start=1):
+        pairs = enumerate(itertools.zip_longest(right, answer), start=1)
+        parted = next((at for at, (wanted, found) in pairs if wanted != found), None)
+        if parted is not None:
+            return f"eager PyTorch does not answer reference {number} as it was trained to: answer {parted} is another"
+    return None
+
+
+def check_baseline(why_not: str | None) -> Check:
+    """The verdict on the baseline.
+
+    Args:
+        why_not: Why it proves nothing; ``None`` if it does prove something.
+    """
+    if why_not is not None:
+        return Check(status="inconclusive", message=why_not)
+    return Check(status="pass", message="eager PyTorch answers what it is asked, and of a twin what it was trained to")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from conformance.compare.contract import SCALAR_TYPES, MethodSignature, Signature
-from conformance.compare.degeneracy import vacuous
+from conformance.compare.degeneracy import untaught, vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tolerance import MAX_ABS_ERROR
 from conformance.record import Check, Record
@@ -74,7 +74,8 @@ def _proves_nothing(examples: Examples, answers: tuple[Tensor, ...]) -> str | No
     trained = any(labels is not None for labels, _ in examples.targets)
     if trained and letters < FEWEST_LETTERS:
         return f"the baseline writes {letters} different letters, {FEWEST_LETTERS} are needed"
-    return vacuous(answers, None)
+    labels = [labels for labels, _ in examples.targets]
+    return vacuous(answers, None) or (untaught(labels, _spelt(examples, answers)) if trained else None)
 
 
 def _judge(judgement: Judgement, record: Record) -> None:

@@ -16,6 +16,8 @@ from torch import Tensor
 from conformance import latency
 from conformance.compare.cache_state import Known, another, check_cache_state, fill, longest
 from conformance.compare.contract import Signature, causal_signature, check_contract, special_tokens
+from conformance.compare.degeneracy import untaught
+from conformance.compare.memory import check_memory
 from conformance.compare.tolerance import Tolerance, tolerance
 from conformance.generate import Generation
 from conformance.record import Check, Record
@@ -42,6 +44,8 @@ class Reference:
     sequences: tuple[tuple[int, ...], ...]
     """A sequence for each prompt: the prompt with its continuation, or the text it asks for."""
     max_seq_len: int
+    taught: bool = False
+    """Whether the continuations are what the checkpoint was trained to say."""
     new_tokens: int = 0
     """Tokens to decode for each prompt, if the cache has room for them."""
     conditions: tuple[Mapping[str, Tensor], ...] = ()
@@ -264,7 +268,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         limits = tolerance(config)
         eos = eos_ids(eager_model)
         fp32 = _answers(task, eager, reference, eos, guess=True)
-        empty = task.vacuous(fp32)
+        empty = task.vacuous(fp32) or _untaught(reference, fp32)
         expected, rounding = fp32, eager
         if config.reduces:
             rounding = baseline(checkpoint, config, reference.max_seq_len, task=model.task, session=task.eager)
@@ -308,6 +312,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
             message=f"decode {record.latency['executorch']['decode_tokens_per_second']:.0f} tokens/s, {ratio:.2f} times "
             "eager; recorded, not judged",
         )
+        record.checks["memory"] = _memory(reference, session)
 
 
 def _max_seq_len(model: Model, request: CellRequest, checkpoint: Path, eager: Any) -> int:
@@ -330,6 +335,26 @@ def _answers(task: Task, session: GenerationSession, reference: Reference, eos: 
     reference.about(session, reference.last)
     other = session.forward(reference.other, 0).clone()
     return Answers(generations=generations, logits=logits, whole=whole, other=other)
+
+
+def _untaught(reference: Reference, fp32: Answers) -> str | None:
+    """Why the baseline proves nothing: it does not say what it was trained to say."""
+    if not reference.taught:
+        return None
+    pairs = zip(reference.prompts, reference.sequences, strict=True)
+    return untaught([sequence[len(prompt) :] for prompt, sequence in pairs], [said.tokens for said in fp32.generations])
+
+
+def _memory(reference: Reference, session: GenerationSession) -> Check:
+    """``check_memory`` of everything that a request takes: what it is about, its prompt, and a token."""
+    tokens, prompt = reference.whole, _prompt_tokens(reference)
+
+    def request() -> None:
+        reference.about(session, reference.first)
+        session.forward(tokens[:, :prompt], 0)
+        session.forward(tokens[:, prompt : prompt + 1], prompt)
+
+    return check_memory(request, calls=2)
 
 
 def _latency(

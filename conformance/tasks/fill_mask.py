@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from conformance.compare.contract import LONG, MethodSignature, Signature, text_constants
-from conformance.compare.degeneracy import vacuous
+from conformance.compare.degeneracy import untaught, vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tolerance import MAX_ABS_ERROR
 from conformance.record import Check, Record
@@ -70,6 +70,7 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
         inputs=tuple(text_inputs(tokens) for tokens, _ in samples),
         targets=tuple(tuple(map(tuple, targets)) for _, targets in samples),
         max_seq_len=length,
+        taught=path.is_file(),
     )
 
 
@@ -91,6 +92,13 @@ def _masked(examples: Examples, answers: tuple[Tensor, ...]) -> tuple[Tensor, ..
     return tuple(
         answer[[position for position, _ in targets]] for answer, targets in zip(answers, examples.targets, strict=True)
     )
+
+
+def _proves_nothing(examples: Examples, answers: tuple[Tensor, ...]) -> str | None:
+    logits = _masked(examples, answers)
+    targets = [[target for _, target in targets] for targets in examples.targets]
+    said = [each.argmax(-1).tolist() for each in logits]
+    return vacuous(logits, None) or (untaught(targets, said) if examples.taught else None)
 
 
 def _judge(judgement: Judgement, record: Record) -> None:
@@ -138,6 +146,6 @@ def judge_filled(expected: Tensor, found: Tensor, right: Tensor | None, *, tie: 
 TASK = Task(
     examples=_examples,
     signature=_signature,
-    vacuous=lambda examples, answers: vacuous(_masked(examples, answers), None),
+    vacuous=_proves_nothing,
     judge=_judge,
 )

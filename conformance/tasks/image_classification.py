@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from conformance.compare.contract import SCALAR_TYPES, MethodSignature, Signature
-from conformance.compare.degeneracy import vacuous
+from conformance.compare.degeneracy import untaught, vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tolerance import MAX_ABS_ERROR
 from conformance.record import Record
@@ -45,6 +46,7 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
         inputs=tuple({"pixel_values": processor(image, return_tensors="pt")["pixel_values"]} for _, image in shown),
         targets=tuple(labels.get(name) for name, _ in shown),
         max_seq_len=None,
+        taught=path.is_file(),
     )
 
 
@@ -72,6 +74,12 @@ def _signature(configuration: Any, artifact: Artifact) -> Signature:
     )
 
 
+def _proves_nothing(examples: Examples, answers: tuple[Tensor, ...]) -> str | None:
+    said = [answer.argmax(-1).tolist() for answer in answers]
+    right = [[label] for label in examples.targets]
+    return vacuous(answers, None) or (untaught(right, said) if examples.taught else None)
+
+
 def _judge(judgement: Judgement, record: Record) -> None:
     expected, found, fp32 = (torch.cat(answers) for answers in (judgement.expected, judgement.found, judgement.fp32))
     comparison = compare_logits(expected, found)
@@ -89,6 +97,6 @@ def _judge(judgement: Judgement, record: Record) -> None:
 TASK = Task(
     examples=_examples,
     signature=_signature,
-    vacuous=lambda examples, answers: vacuous(answers, None),
+    vacuous=_proves_nothing,
     judge=_judge,
 )

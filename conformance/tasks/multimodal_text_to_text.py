@@ -50,7 +50,8 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
         sequences = tuple(tuple(sample["tokens"]) for sample in samples)
         prompts = tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples)
         conditions = [_prepared(processor, each) for each in shown]
-        return _with(model, eager, prompts, sequences, conditions, max_seq_len, max_seq_len, filler)
+        learned = _with(model, eager, prompts, sequences, conditions, max_seq_len, max_seq_len, filler)
+        return replace(learned, taught=True)
     size = getattr(getattr(eager.config, "vision_config", None), "image_size", None) or PIXELS
     size = size if isinstance(size, int) else size[0]
     conditions = [

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from conformance import latency
 from conformance.compare.contract import Signature, check_contract
+from conformance.compare.memory import check_memory
 from conformance.compare.shapes import Align, as_it_is, check_shapes
 from conformance.compare.tolerance import Tolerance, tolerance
 from conformance.record import Check, Record
@@ -38,6 +39,8 @@ class Examples:
     """What the answer to each is judged by; its form is the task's."""
     max_seq_len: int | None
     """Tokens of a text at most; ``None`` for images and sounds."""
+    taught: bool = False
+    """Whether the targets are what the checkpoint was trained to answer."""
     max_source_len: int | None = None
     """Samples of a sound at most; ``None`` for others."""
 
@@ -159,6 +162,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
             message=f"{program['infer_ms']:.2f} ms a call, {program['infer_speedup']:.2f} times as fast as eager; recorded, "
             "not judged",
         )
+        record.checks["memory"] = check_memory(lambda: [session.infer(examples.inputs[0]) for _ in range(2)], calls=2)
 
 
 def _answers(session: InferenceSession, examples: Examples) -> tuple[Tensor, ...]:

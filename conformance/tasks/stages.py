@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from conformance.artifacts import cached_export
+from conformance.compare.degeneracy import check_baseline
 from conformance.record import Check, Record, StageRecord
 from conformance.trail import CellRequest, Trail
 from exporters.artifact import Artifact
@@ -83,6 +84,7 @@ def weight_bytes(model: Any, config: ExportConfig) -> int | None:
 
 def call_off(record: Record, why: str | None) -> None:
     """Where the baseline proves nothing, no check of what the program computes does."""
+    record.checks["baseline"] = check_baseline(why)
     if why is not None:
-        for name in record.checks.keys() - {"export", "contract"}:
+        for name in record.checks.keys() - {"baseline", "export", "contract"}:
             record.checks[name] = Check(status="inconclusive", message=f"proves nothing: {why}")

@@ -67,6 +67,7 @@ def learned(
         prompts=tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples),
         sequences=tuple(tuple(sample["tokens"]) for sample in samples),
         max_seq_len=max_seq_len,
+        taught=True,
         new_tokens=max_seq_len,
         conditions=conditions,
         max_source_len=longest,

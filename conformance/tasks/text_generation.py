@@ -34,6 +34,7 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
             prompts=tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples),
             sequences=tuple(tuple(sample["tokens"]) for sample in samples),
             max_seq_len=max_seq_len,
+            taught=True,
             new_tokens=max_seq_len,
         )
     session = EagerSession(eager, max_seq_len)
