@@ -1,0 +1,91 @@
+"""The mutation score, from the tests that seed defects: printed at the end, recorded when it is asked for."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RECORDED = Path("reports/verdicts/mutation.json")
+_KEY = "mutation"
+_FOUND = pytest.StashKey[dict[str, dict[str, Any]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-mutation-score", action="store_true", help=f"write what the seeded defects came to into {RECORDED}"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FOUND] = {}
+
+
+@pytest.fixture
+def mutation(record_property):
+    """Notes what a seeded defect came to: the defect, what caught it, and what was said."""
+
+    def note(defect, caught_by, message):
+        record_property(
+            _KEY,
+            {
+                "name": defect.name,
+                "says": defect.says,
+                "place": defect.place,
+                "cell": defect.cell,
+                "declared": defect.caught_by,
+                "caught": defect.caught_by in caught_by,
+                "caught_by": caught_by,
+                "message": message,
+            },
+        )
+
+    return note
+
+
+class _Collector:
+    """Reads the notes off the reports of tests: with pytest-xdist these come from the workers."""
+
+    def __init__(self, found: dict[str, dict[str, Any]]) -> None:
+        self.found = found
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            for value in (value for name, value in report.user_properties if name == _KEY):
+                self.found[report.nodeid] = value
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.pluginmanager.register(_Collector(session.config.stash[_FOUND]))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    found = list(config.stash[_FOUND].values())
+    if not found:
+        return
+    caught = sum(each["caught"] for each in found)
+    score = f"mutation score: {caught} of {len(found)} seeded defects caught ({caught / len(found):.0%})"
+    terminalreporter.section("seeded defects")
+    for each in sorted(found, key=lambda each: (each["place"], each["name"], each["cell"])):
+        line = f"{each['name']:<40} {each['cell']:<44} {each['declared'] if each['caught'] else 'SURVIVED'}"
+        terminalreporter.line(line, green=each["caught"], red=not each["caught"])
+    terminalreporter.line(score, bold=True)
+    if config.getoption("--record-mutation-score", default=False):
+        _record(Path(config.rootpath) / RECORDED, found, caught / len(found))
+
+
+def _record(path: Path, found: list[dict[str, Any]], score: float) -> None:
+    from zoo.cache import stack_versions
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {
+        "schema_version": 1,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "versions": stack_versions(),
+        "score": score,
+        "defects": sorted(found, key=lambda each: (each["place"], each["name"], each["cell"])),
+    }
+    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
