@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from conformance.compare.degeneracy import DISTINCT_TOKENS, SMALLEST_CHANGE, SMALLEST_MAGNITUDE, vacuous
+from conformance.compare.degeneracy import (
+    DISTINCT_TOKENS,
+    SMALLEST_CHANGE,
+    SMALLEST_MAGNITUDE,
+    check_baseline,
+    untaught,
+    vacuous,
+)
 from conformance.generate import Generation
 
 LOGITS = (torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 1.0]]))
@@ -56,3 +63,14 @@ def test_a_logit_that_is_not_a_number_proves_nothing_whichever_input_it_belongs_
     logits = [values.clone() for values in LOGITS]
     logits[place][0, 0] = math.nan
     assert vacuous(logits, [said(9)]) is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "at"),
+    [([[1, 2], [3]], None), ([[1, 2], [4]], (2, 1)), ([[1, 3], [3]], (1, 2)), ([[1], [3]], (1, 2)), ([[1, 2, 2], [3]], (1, 3))],
+    ids=["right", "another", "late", "too short", "too long"],
+)
+def test_a_twin_that_does_not_say_what_it_was_trained_to_proves_nothing(said, at):
+    why = untaught([[1, 2], [3]], said)
+    assert check_baseline(why).status == ("pass" if at is None else "inconclusive")
+    assert at is None or f"reference {at[0]} as it was trained to: answer {at[1]} is another" in why
