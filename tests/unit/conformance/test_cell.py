@@ -82,7 +82,7 @@ def test_a_checkpoint_that_is_not_what_was_asked_for_is_refused(tmp_path, gemma3
 def test_a_sound_cell_passes_every_check(run, artifact):
     record = run(GEMMA3_270M, "xnnpack-fp32-sdpa-kv")
     assert (record.status, record.reason) == ("pass", "")
-    assert set(record.checks) == {"export", "contract", "logits", "tokens", "cache_state", "latency"}
+    assert set(record.checks) == {"baseline", "export", "contract", "logits", "tokens", "cache_state", "latency", "memory"}
     assert record.checks["cache_state"].metrics["lengths"] == list(range(1, 65))
     assert record.checks["cache_state"].metrics["window"] == record.sliding_window == 16
     assert record.file_sha256 == artifact.account.file.sha256
