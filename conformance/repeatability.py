@@ -88,9 +88,8 @@ def summarised(directories: Sequence[Path]) -> Repeatability:
             versions and code.
     """
     if len({directory.resolve() for directory in directories}) < max(2, len(directories)):
-        raise ConformanceError(
-            f"{', '.join(map(str, directories))}: repetitions are at least two directories, each named once."
-        )
+        told = ", ".join(map(str, directories)) or "nothing"
+        raise ConformanceError(f"{told} cannot be compared: repetitions are at least two directories, each named once.")
     manifests = [runs.read_manifest(directory) for directory in directories]
     for directory, manifest in zip(directories, manifests, strict=True):
         found = runs.differences(manifests[0], manifest)

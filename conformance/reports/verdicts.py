@@ -220,8 +220,8 @@ def render_repeatability(found: Repeatability) -> str:
         f"({figures.percent(found.same_verdicts / found.cells)})**: `{COMMAND}`.",
         f"- {found.cells} cells of {found.models} models. {found.verdicts} verdicts of cells ({statuses}), {found.checks} of "
         "their checks.\n"
-        f"- {found.same_figures} of {found.cells} cells have the same figures, too, to the last digit: errors of logits, "
-        "tokens, the program's checksum and structure; everything but times and memory.\n"
+        f"- {found.same_figures} of {found.cells} cells have the same figures, too, to the last digit: tokens, errors of "
+        "logits, what rounding costs; everything but times and memory.\n"
         f"- Finished {figures.fact(found.created[:10])} on {on}, with {_versions(found.versions)}.",
     ]
     differing = [[figures.code(each.cell), _differences(each.verdicts), _differences(each.figures)] for each in found.differing]
