@@ -1,9 +1,11 @@
 """Repetitions of a run are held against each other: what differs is named, and what is no repetition is refused."""
 
 import json
+import os
 
 import pytest
 
+from benchmarks import repeatability as command
 from conformance import repeatability, runs
 from conformance.errors import ConformanceError
 from conformance.matrix import Cell
@@ -144,3 +146,50 @@ def test_one_run_repeats_nothing(repetition):
     for sides in ([run], [run, run], []):
         with pytest.raises(ConformanceError, match="at least two directories"):
             repeatability.summarised(sides)
+
+
+@pytest.fixture
+def compare(monkeypatch, tmp_path):
+    """Calls the command that only compares; gives its exit code and what it wrote, if it did."""
+
+    def call(*arguments):
+        output = tmp_path / "made" / "found.json"
+        monkeypatch.setattr("sys.argv", ["repeatability", "--output", os.fspath(output), *map(os.fspath, arguments)])
+        try:
+            command.main()
+        except SystemExit as error:
+            return error.code, output.is_file() and repeatability.Repeatability.model_validate_json(output.read_bytes())
+        return 0, repeatability.Repeatability.model_validate_json(output.read_bytes())
+
+    return call
+
+
+def test_the_command_writes_what_it_found(repetition, compare, capsys):
+    code, found = compare("--only-compare", repetition("1"), repetition("2"))
+    assert (code, found.same_verdicts, found.cells) == (0, 2, 2)
+    assert "2 repetitions of 2 cells: 2 with the same verdicts, 2 with the same figures" in capsys.readouterr().out
+
+
+def test_the_command_fails_and_names_what_differs_where_verdicts_do(repetition, compare, capsys):
+    code, found = compare("--only-compare", repetition("1"), repetition("2", {"portable-fp32": {"status": "oom"}}))
+    assert (code, found.same_verdicts) == (1, 1)
+    assert 'smollm2-135m@portable-fp32: status: "pass" (1 times), "oom" (1 times)' in capsys.readouterr().out
+
+
+def test_the_command_does_not_fail_where_only_figures_differ(repetition, compare):
+    code, found = compare("--only-compare", repetition("1"), repetition("2", {"portable-fp32": {"file_bytes": 7}}))
+    assert (code, found.same_verdicts, found.same_figures) == (0, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--only-compare", "a", "b", "--tier", "core", "-j", "1"], "leave tier, jobs out"),
+        (["--only-compare", "a", "b"], "a is no run directory"),
+        (["--times", "1"], "--times 1: at least 2"),
+        (["no-such-model"], "unknown model or family 'no-such-model'"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_use_and_writes_nothing(compare, capsys, arguments, told):
+    assert compare(*arguments) == (2, False)
+    assert told in capsys.readouterr().err
