@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     parser = _parser()
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     chosen = Chosen(tuple(options.names), tuple(options.configuration), options.tier, options.jobs)
     asked = [name for name in RUNS if getattr(options, name) != parser.get_default(name)]
     if options.only_compare and asked:
