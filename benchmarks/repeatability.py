@@ -2,8 +2,8 @@
 
 A repetition is an ordinary run, ``zoo run --run DIRECTORY/01`` and so on, in a process of its own. Programs come from the cache
 after the first one; execution and comparison are never cached. What is whole already is kept and what was interrupted is
-continued, as long as code and versions are those it was begun with. Without names it is every cell of the tier ``default``:
-about half an hour a repetition on two processors, and hours for the first one if programs have to be exported.
+continued, as long as code and versions are those it was begun with. Without names it is every cell of the tier ``default``.
+Where nothing is cached, the first repetition exports all of them, which takes hours.
 
 It writes ``reports/verdicts/repeatability.json``: how many cells had the same verdicts in all repetitions and how many the same
 figures, and of the others what differed. ``--only-compare`` takes runs that are there already.

@@ -19,6 +19,7 @@ from conformance.reports import figures
 
 PAGE = Path("docs/verdicts.md")
 DIRECTORY = Path("reports/verdicts")
+MUTATION_COMMAND = "pytest tests/faults --record-mutation-score"
 _WIDEST = 160
 """Characters of a message."""
 
@@ -172,11 +173,11 @@ PLACES = {"exporter": "an exporter", "artifact": "an artifact", "session": "a se
 def render_mutation(found: Mutation) -> str:
     """The score, and a table of the defects for each place where they are seeded."""
     if not found.defects:
-        return "None is recorded yet; `pytest tests/faults` records them.\n"
+        return f"None is recorded yet; `{MUTATION_COMMAND}` records them.\n"
     caught = sum(each.caught for each in found.defects)
     parts = [
         f"**{caught} of {len(found.defects)} seeded defects are caught ({figures.percent(caught / len(found.defects))})**: "
-        f"`pytest tests/faults`, with {_versions(found.versions)}."
+        f"`pytest tests/faults` (`--record-mutation-score` for this page), with {_versions(found.versions)}."
     ]
     for place, title in PLACES.items():
         body = [_defect(each) for each in found.defects if each.place == place]
@@ -290,7 +291,7 @@ def _versions(versions: dict[str, str]) -> str:
 
 
 SECTIONS = (
-    Section("mutation-score", "mutation.json", Mutation, render_mutation, "pytest tests/faults"),
+    Section("mutation-score", "mutation.json", Mutation, render_mutation, MUTATION_COMMAND),
     Section("repeatability", "repeatability.json", Repeatability, render_repeatability, COMMAND),
     Section(
         "latency-aa", "latency-aa.json", LatencyAlarms, render_latency_alarms, "python -m benchmarks.gate_experiment --again"
