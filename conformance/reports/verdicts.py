@@ -190,7 +190,7 @@ def render_mutation(found: Mutation) -> str:
 def _defect(each: Defect) -> list[str]:
     by = ", ".join(figures.code(name) for name in each.caught_by) or "–"
     return [
-        figures.code(each.name),
+        figures.inline(each.name),
         figures.inline(each.says),
         figures.code(each.cell),
         figures.code(each.declared),

@@ -163,7 +163,7 @@ def render_mutation(*defects):
 def test_defects_stand_in_a_table_for_each_place_with_what_caught_them():
     text = render_mutation(
         defect(),
-        defect(name="weights-flipped", place="artifact", declared="stage open", caught_by=["stage open"]),
+        defect(name="weights flipped", place="artifact", declared="stage open", caught_by=["stage open"]),
         defect(name="missed", place="session", caught=False, caught_by=[], message=""),
     )
     assert "**2 of 3 seeded defects are caught (66.7\N{NO-BREAK SPACE}%)**" in text
@@ -171,10 +171,10 @@ def test_defects_stand_in_a_table_for_each_place_with_what_caught_them():
         text.index(f"In {title}:") for title in ("an exporter", "an artifact", "a session")
     )
     assert "what the gate is given" not in text
-    rows = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| `")}
-    assert "✅ `logits`, `tokens`" in rows["| `mask-shifted`"]
-    assert "✅ <code>stage open</code>" in rows["| `weights-flipped`"]
-    assert rows["| `missed`"].endswith("| ❌ – | – |")
+    rows = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}
+    assert "✅ `logits`, `tokens`" in rows["| mask-shifted"]
+    assert "✅ <code>stage open</code>" in rows["| weights flipped"]
+    assert rows["| missed"].endswith("| ❌ – | – |")
 
 
 def test_a_score_that_the_defects_do_not_have_is_refused():
