@@ -1,16 +1,19 @@
-"""How often the gate is wrong: ``python -m benchmarks.gate_experiment`` times real programs, and gates them a hundred times.
+"""How often the gate is wrong: ``python -m benchmarks.gate_experiment`` times real programs, and gates them a thousand times.
 
 First launches are made, each a process of its own that opens the cached artifact and eager PyTorch and times them in turns. In
 every second one each decoded token (each call of a model of one pass) takes 10 % longer: a wrapper spins for a tenth of the
 time that the program itself just took. Then gatings are simulated with these launches, by the gate's own code: a baseline of
-twelve launches that followed each other in the first half of the experiment, and a run whose launches followed each other in
-the second half, of the same program or of the slowed one; the gate takes as many as it asks for. So launches are real and none
-is drawn twice within a gating, but different gatings share launches.
+twelve launches that followed each other, and a run whose launches followed each other, too, before or after those, of the same
+program or of the slowed one; the gate takes as many as it asks for. All gatings are made that the launches allow: 1190 of
+each kind from 70 launches. So launches are real and none is in both sides of a gating, but different gatings share launches,
+and are no independent evidence. Every gating is also given results with a regression of correctness or structure put in, and
+has to stop each.
 
-Every gating is also given results with a regression of correctness or structure put in, and has to stop each.
+Gatings that are independent of each other need launches without end: those of the experiment drawn one by one at random, and
+noise that is made up (``benchmarks.gate_noise``).
 
-It writes ``reports/gate-experiment.json``, with what was used of each launch, and ``.md``. ``--again`` gates the launches of
-that file anew.
+It writes ``reports/gate-experiment.json``, with what was used of each launch, and ``.md``; and for docs/verdicts.md
+``reports/verdicts/latency-aa.json``. ``--again`` gates the launches of that experiment anew, in some minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import argparse
 import collections
 import datetime
+import itertools
 import json
 import os
 import statistics
@@ -25,16 +29,18 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psutil
 import scipy
 
+from benchmarks.gate_noise import NOISES, drawn
 from conformance import baselines, changes, gate
 from conformance.baselines import Entry
 from conformance.launches import BLOCKS, TARGET, Launcher
 from conformance.record import Record
+from conformance.reports.verdicts import DIRECTORY, Alarms, Gatings, LatencyAlarms
 from conformance.statistics import Launch
 from conformance.trail import CellRequest, LaunchRequest, processor
 from conformance.worker import run_isolated
@@ -136,25 +142,32 @@ def pool(cell: str, count: int, directory: Path) -> dict[str, list[Mapping[str, 
     return found
 
 
-def simulate(cell: str, launches: Mapping[str, Sequence[Mapping[str, Any]]], base: Record, rounds: int) -> list[dict[str, Any]]:
-    """``rounds`` gatings of each arm, with launches from ``pool``; a row for each."""
-    generator = np.random.default_rng(0)
-    half = len(launches["identical"]) // 2
+def windows(count: int) -> list[tuple[int, int]]:
+    """Where the baseline and the run of each gating begin that ``count`` launches allow."""
+    run = 1 + gate.MOST_LAUNCHES
+    starts = itertools.product(range(count - BASELINE_LAUNCHES + 1), range(count - run + 1))
+    return [(first, second) for first, second in starts if second >= first + BASELINE_LAUNCHES or second + run <= first]
+
+
+def chosen(count: int, gatings: int | None) -> list[tuple[int, int]]:
+    """All of ``windows``, or so many of them, at random."""
+    found = windows(count)
+    if gatings is None or gatings >= len(found):
+        return found
+    return [found[index] for index in sorted(np.random.default_rng(0).choice(len(found), gatings, replace=False))]
+
+
+def simulate(
+    cell: str, launches: Mapping[str, Sequence[Mapping[str, Any]]], base: Record, gatings: Sequence[tuple[int, int]]
+) -> list[dict[str, Any]]:
+    """Gatings of each arm, whose baselines and runs begin at the given places of ``launches``; a row for each."""
     rows = []
-    for _ in range(rounds):
-        first = int(generator.integers(half - BASELINE_LAUNCHES + 1))
-        second = half + int(generator.integers(half - 1 - gate.MOST_LAUNCHES + 1))
+    for first, second in gatings:
         before = baselines.entry(base, launches["identical"][first : first + BASELINE_LAUNCHES])
         for arm in ARMS:
             window = launches[arm][second : second + 1 + gate.MOST_LAUNCHES]
             after = baselines.entry(base, window[:1])
-            further = iter([baselines.entry(base, [samples]) for samples in window[1:]])
-            verdict = gated(
-                cell,
-                before,
-                after,
-                iter([{phase: each.launches(phase)[0] for phase in each.latency} for each in further]),
-            )
+            verdict = gated(cell, before, after, iter([by_phase(base, samples) for samples in window[1:]]))
             stopped = [not gated(cell, before, worse, None).passed for _, worse in regressions(after)]
             slower = {change.figure for change in verdict.failures if change.kind == "slower"}
             rows.append(
@@ -163,6 +176,7 @@ def simulate(cell: str, launches: Mapping[str, Sequence[Mapping[str, Any]]], bas
                     "cell": cell,
                     "outcome": "fail" if verdict.failures else "inconclusive" if verdict.inconclusive else "pass",
                     "slower": sorted(slower),
+                    "faster": any(change.kind == "faster" for change in verdict.improvements),
                     "seeded_phase_slower": bool(slower & SEEDED),
                     "regressions_stopped": sum(stopped),
                     "regressions": len(stopped),
@@ -189,10 +203,63 @@ def counted(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "gatings": len(rows),
         **{name: outcomes[name] for name in ("fail", "pass", "inconclusive")},
+        "faster": sum(row["faster"] for row in rows),
         "seeded_phase_slower": sum(row["seeded_phase_slower"] for row in rows),
         "launches_median": statistics.median(row["launches"] for row in rows),
         "launches_most": max(row["launches"] for row in rows),
     }
+
+
+def told(slower: int, faster: int, inconclusive: int, gatings: int) -> Gatings:
+    """Counts, with the bound of the share of ``slower``."""
+    test = scipy.stats.binomtest(slower, gatings, alternative="less")
+    return Gatings(
+        gatings=gatings,
+        slower=slower,
+        faster=faster,
+        inconclusive=inconclusive,
+        same=gatings - slower - faster - inconclusive,
+        slower_at_most=round(float(test.proportion_ci(0.95).high), 5),
+    )
+
+
+def alarms(result: Mapping[str, Any], count: int) -> LatencyAlarms:
+    """How often identical artifacts are called slower: with the timed launches as summarised, and ``count`` times with those
+    drawn at random, and with each noise."""
+
+    def ends(found: collections.Counter[str]) -> Gatings:
+        return told(found["slower"], found["faster"], found["inconclusive"], found.total())
+
+    rows = []
+    for cell, each in result["cells"].items():
+        arms = [told(*(each["summary"][arm][name] for name in ("fail", "faster", "inconclusive", "gatings"))) for arm in ARMS]
+        rows.append(Alarms(launches="timed", name=cell, says="", identical=arms[0], slowed=arms[1]))
+    for seed, (cell, each) in enumerate(result["cells"].items()):
+        print(f"{count} gatings of either kind with launches of {cell} drawn at random", flush=True)
+        base = Record.model_validate(each["record"])
+        pools = {arm: [by_phase(base, samples) for samples in each["launches"][arm]] for arm in ARMS}
+        same, slower = (ends(drawn(pools["identical"], pools[arm], count, seed)) for arm in ARMS)
+        rows.append(Alarms(launches="drawn", name=cell, says="", identical=same, slowed=slower))
+    for seed, (name, noise) in enumerate(NOISES.items()):
+        print(f"{count} gatings of either kind with noise that is made up: {name}", flush=True)
+        same, slower = (ends(noise.gatings(count, share, seed)) for share in (0.0, result["slowdown"]))
+        kind: Literal["worse", "made up"] = "worse" if noise.worse else "made up"
+        rows.append(Alarms(launches=kind, name=name, says=noise.says, identical=same, slowed=slower))
+    return LatencyAlarms(
+        created=result["created"],
+        processor=result["host"]["processor"],
+        versions=result["versions"],
+        slowdown=result["slowdown"],
+        margin=changes.SPEED_MARGIN,
+        launches=result["launches"],
+        alarms=rows,
+    )
+
+
+def by_phase(base: Record, samples: Mapping[str, Any]) -> dict[str, Launch]:
+    """A launch, as the gate takes it."""
+    entry = baselines.entry(base, [samples])
+    return {phase: entry.launches(phase)[0] for phase in entry.latency}
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -278,11 +345,13 @@ def measured(cells: Sequence[str], count: int, directory: Path) -> dict[str, Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gatings", type=int, default=100, help="of identical artifacts, and as many of slowed ones")
+    parser.add_argument("--gatings", type=int, help="only so many of identical artifacts, and of slowed ones, chosen at random")
+    parser.add_argument("--made-up", type=int, default=1000, help="gatings with launches drawn at random, and with each noise")
     parser.add_argument("--launches", type=int, default=70, help="processes of either, that the gatings take theirs from")
     parser.add_argument("--cell", action="append", help=f"default: {', '.join(CELLS)}")
     parser.add_argument("--again", action="store_true", help="gate the launches of the last experiment anew")
     parser.add_argument("--output", type=Path, default=Path("reports/gate-experiment"), help="without suffix")
+    parser.add_argument("--alarms", type=Path, default=DIRECTORY / "latency-aa.json", help="the figures of docs/verdicts.md")
     options = parser.parse_args()
     least = 2 * (gate.MOST_LAUNCHES + 1)
     if options.launches < least:
@@ -295,7 +364,7 @@ def main() -> None:
             result = measured(options.cell or CELLS, options.launches, Path(name))
     for name, cell in result["cells"].items():
         base = Record.model_validate(cell["record"])
-        rows = simulate(name, cell["launches"], base, options.gatings)
+        rows = simulate(name, cell["launches"], base, chosen(result["launches"], options.gatings))
         cell["summary"] = {arm: counted([row for row in rows if row["arm"] == arm]) for arm in ARMS}
         cell["regressions"] = sum(row["regressions"] for row in rows)
         cell["regressions_stopped"] = sum(row["regressions_stopped"] for row in rows)
@@ -303,6 +372,9 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     data.write_text(json.dumps(result) + "\n", encoding="utf-8")
     options.output.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
+    found = alarms(result, options.made_up)
+    options.alarms.parent.mkdir(parents=True, exist_ok=True)
+    options.alarms.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     print(markdown(result))
 
 

@@ -28,8 +28,8 @@ def report(
     ] = None,
     git_history: Annotated[bool, typer.Option(help="With --html: add the versions of the records that git has.")] = True,
 ) -> None:
-    """Write the README's support matrix, reports/SUPPORT.md, a page for each family, and badges from the records; or, with
-    --html, a page to explore them in a browser."""
+    """Write the README's support matrix, reports/SUPPORT.md, a page for each family, and badges from the records, and the
+    measured sections of docs/verdicts.md from reports/verdicts; or, with --html, a page to explore the records in a browser."""
     if html is not None:
         if check:
             raise ConformanceError("--check compares the committed reports, and --html writes a page; give one of them.")

@@ -10,6 +10,7 @@ from conformance.reports.badges import render_badges
 from conformance.reports.evidence import render_families
 from conformance.reports.schema import SCHEMA, render_schema
 from conformance.reports.support_matrix import PAGES, render_matrix, render_support
+from conformance.reports.verdicts import between, render_page
 
 RECORDS = Path("reports/records")
 SUPPORT = Path("reports/SUPPORT.md")
@@ -22,11 +23,12 @@ def rendered(root: Path, records: Path | None = None) -> dict[Path, str]:
     """What each report file under ``root`` must contain.
 
     Raises:
-        ConformanceError: there are no records, or the README or its markers are missing.
+        ConformanceError: there are no records, the README or its markers are missing, or a file of ``reports/verdicts`` is.
     """
     found = read(records or root / RECORDS)
     return {
         **_readme(root / README, found),
+        **render_page(root),
         root / SUPPORT: render_support(found),
         root / SCHEMA: render_schema(),
         **{root / PAGES / f"{family}.md": text for family, text in render_families(found).items()},
@@ -38,11 +40,7 @@ def _readme(readme: Path, found: list[Record]) -> dict[Path, str]:
     if not readme.is_file():
         raise ConformanceError(f"there is no {readme}; run 'zoo report' in the project's directory, or give --root.")
     text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ConformanceError(f"{readme} needs the lines {BEGIN} and {END}, once each and in this order.")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return {readme: f"{before}{BEGIN}\n\n{render_matrix(found)}\n{END}{after}"}
+    return {readme: between(readme, text, (BEGIN, END), render_matrix(found))}
 
 
 def write_reports(root: Path, records: Path | None = None) -> list[Path]:

@@ -1,32 +1,21 @@
-"""The statistics of paired measurements: what they put aside, and how often they are wrong, on noise like that of the machines
-they were made for."""
+"""The statistics of paired measurements: what they put aside, and what their intervals hold, on noise like that of the machines
+they were made for. How often the gate is wrong with them: ``tests/faults/test_false_alarms.py``."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from conformance import gate, statistics
+from benchmarks.gate_noise import MEASURED
+from conformance import statistics
 from conformance.statistics import Comparison, Launch
 
-LAUNCH_SD = 0.025
-"""Of launches, as measured on a machine that others use, too, but for those of a busy time (docs/gate.md)."""
-BUSY, SHIFT = 0.09, 0.15
-"""How many launches fall into a busy time as a whole, and how far their ratio is off: both together have a standard deviation
-of 5 %."""
 
-
-def noisy(generator, *, slower=0.0, launch_sd=LAUNCH_SD, busy=BUSY):
-    """A launch: its own effect, and at times a busy machine all the while, which shows in half of the references."""
-    effect = launch_sd * generator.standard_t(6) / math.sqrt(1.5)
-    off = SHIFT * generator.choice([-1, 1]) * (generator.random() < busy)
-    reference = 1.3 if off and generator.random() < 0.5 else 1.0
-    return Launch(-1 + effect + off + math.log1p(slower), reference)
-
-
-def side(generator, count, **options):
-    return [noisy(generator, **options) for _ in range(count)]
+def side(generator, count, *, slower=0.0, **noise):
+    """Launches with noise as measured, but for what is said otherwise."""
+    return dataclasses.replace(MEASURED, **noise).launches(generator, count, slower)
 
 
 def test_a_launch_is_the_ratio_of_the_fastest_steps_whatever_the_slow_ones_took():
@@ -131,32 +120,3 @@ def test_many_comparisons_of_nothing_raise_hardly_more_alarms_than_one():
         one_by_one += any(each.p_slower(0.0) < 0.05 for each in found.values())
     assert alarms / 200 < 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 200)
     assert one_by_one > 190
-
-
-def gatings(slower, count, seed, **noise):
-    """How many of ``count`` gatings of one timing end how, with launches that are drawn as the gate asks for them."""
-    generator = np.random.default_rng(seed)
-    ends = {"slower": 0, "same": 0, "faster": 0, "inconclusive": 0}
-    for _ in range(count):
-        timings = {("cell", "decode"): (side(generator, 12, **noise), side(generator, 1, slower=slower, **noise))}
-        outcome, _ = gate.settle(timings, lambda _: {"decode": noisy(generator, slower=slower, **noise)})
-        ends[outcome["cell", "decode"].kind] += 1
-    return ends
-
-
-def test_identical_artifacts_are_hardly_ever_called_slower():
-    ends = gatings(0.0, 200, 11)
-    assert ends["slower"] + ends["faster"] <= 2
-    assert ends["same"] >= 180
-
-
-def test_a_slowdown_of_a_tenth_is_nearly_always_found():
-    ends = gatings(0.10, 200, 12)
-    assert ends["slower"] >= 190
-    assert ends["same"] == 0
-
-
-def test_a_noisier_machine_makes_it_inconclusive_rather_than_wrong():
-    ends = gatings(0.0, 100, 13, launch_sd=0.08, busy=0.3)
-    assert ends["slower"] + ends["faster"] <= 5
-    assert ends["inconclusive"] > 20
