@@ -64,8 +64,8 @@ class Writer(LoadedModel):
         session = self.session
         for name in ("get_eos_ids", "get_eos_id"):
             if name in session.methods:
-                found = session.constant(name)
-                return tuple(found) if isinstance(found, list) else (int(found),)
+                found: tuple[int, ...] = session.integers(name)
+                return found
         return ()
 
     def _write(

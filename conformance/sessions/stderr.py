@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 import tempfile
 from types import TracebackType
+from typing import IO
+
+_outliving: IO[bytes] | None = None
+
+
+def keep_in(file: IO[bytes]) -> None:
+    """Have whatever is captured from now on in a file that another process has open, too, and reads if this one dies."""
+    global _outliving
+    _outliving = file
 
 
 class CapturedStderr:
     """A context that redirects file descriptor 2 to a file while it is entered. It can be entered again and again."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this object
+        # It lives as long as this object.
+        self._file = _outliving or tempfile.TemporaryFile()  # noqa: SIM115
         self._saved = -1
 
     def __enter__(self) -> CapturedStderr:
