@@ -7,6 +7,8 @@ import tempfile
 from types import TracebackType
 from typing import IO
 
+_NOTES = ("cpuinfo_utils", "threadpool.cpp")
+"""Where the runtime says what is neither wrong nor new."""
 _outliving: IO[bytes] | None = None
 
 
@@ -45,6 +47,6 @@ class CapturedStderr:
 def error_lines(text: str) -> list[str]:
     """The lines of a captured stderr that say what went wrong: ExecuTorch marks errors with E and aborts with F; where it
     said nothing, the last lines of whatever was written."""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip() and "cpuinfo_utils" not in line]
+    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not any(name in line for name in _NOTES)]
     marked = [line for line in lines if line.startswith(("E ", "F ")) and "No temp allocator provided" not in line]
     return (marked or lines)[-20:]

@@ -4,12 +4,15 @@ Where things lie is read off the program with ``exporters.inspection``, by Execu
 """
 
 import functools
+import os
 import random
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from conformance import cli
 from exporters.inspection import inspect
 from exporters.inspection.flatbuffer import _SCALARS, Buffer, Table
 from exporters.inspection.program import _program_schema
@@ -321,3 +324,21 @@ class Mutant:
                 made = self.sound.data[:at] + written + self.sound.data[at + len(written) :]
             if made != self.sound.data:
                 return made
+
+
+def zoo(directory, place, arguments):
+    """The command as a shell starts it, in a session of its own; to be run in a child of the fork server.
+
+    Args:
+        directory: Where it is started.
+        place: Directory for what it prints, ``out`` and ``err``.
+        arguments: What stands behind ``zoo``.
+    """
+    os.setsid()
+    os.chdir(directory)
+    for descriptor, name in ((1, "out"), (2, "err")):
+        log = os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(log, descriptor)
+        os.close(log)
+    sys.argv = ["zoo", *arguments]
+    cli.main()
