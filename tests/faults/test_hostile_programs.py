@@ -192,6 +192,15 @@ def table(outcomes):
         yield " | ".join([outcome, *(str(counts[outcome]) for counts in outcomes.values()), str(total[outcome])])
 
 
+def test_logits_that_are_no_numbers_are_no_answer(subjects, tmp_path):
+    sound = subjects[1].sound
+    ((start, size),) = sound.spans("constants")
+    nothing = struct.pack("<f", float("nan")) * (size // 4)
+    answer = asked(subjects[1], tmp_path, sound.data[:start] + nothing + sound.data[start + len(nothing) :])
+    assert (answer.code, answer.out) == (2, "")
+    assert "the best logits of token 1 are no finite numbers" in answer.err
+
+
 def out_of_range(sound):
     """A program whose first kernel is none: executorch 1.4.1 says so, and dies of SIGSEGV."""
     at = next(place.offset for place in sound.places["number"] if place.name == "KernelCall.op_index")
