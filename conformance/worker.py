@@ -34,6 +34,7 @@ from conformance.trail import CellRequest, Trail, blank_record
 
 RUN_CELL = "conformance.cell:run_cell"
 POLL_SECONDS = 0.05
+Excess = tuple[Literal["timeout", "oom"], str]
 _server = threading.Lock()
 
 
@@ -158,26 +159,40 @@ def run_child(target: str, request: Any, *, limits: Limits | None = None, stop: 
     return _death(directory, process.exitcode, ended)
 
 
-def _watch(process: Any, limits: Limits, stop: threading.Event | None) -> tuple[Literal["timeout", "oom"], str] | None:
+def excess(handle: psutil.Process, limits: Limits, deadline: float, *, mapped: bool = True) -> Excess | None:
+    """The limit that a process exceeds, if any: status and message.
+
+    Args:
+        handle: The process.
+        limits: What it may use.
+        deadline: When its time is over, on the monotonic clock.
+        mapped: Whether files that it has mapped count as its memory.
+    """
+    if time.monotonic() > deadline:
+        return "timeout", f"took longer than the {limits.seconds:g} s allowed"
+    allowed = limits.effective_memory_bytes
+    with contextlib.suppress(psutil.Error):
+        info = handle.memory_info()
+        used = info.rss - (0 if mapped else getattr(info, "shared", 0))
+        if used > allowed:
+            return "oom", f"used {used / 2**20:.0f} MiB, more than the {allowed / 2**20:.0f} MiB allowed"
+    return None
+
+
+def _watch(process: Any, limits: Limits, stop: threading.Event | None) -> Excess | None:
     """Wait for a child; end it when it exceeds a limit, or when it is to stop.
 
     Returns:
         Status and message of the limit it exceeded, if any.
     """
     deadline = time.monotonic() + limits.seconds
-    allowed = limits.effective_memory_bytes
-    ended: tuple[Literal["timeout", "oom"], str] | None = None
+    ended: Excess | None = None
     try:
         handle = psutil.Process(process.pid)
     except psutil.NoSuchProcess:
         return None
     while not wait([process.sentinel], timeout=POLL_SECONDS):
-        if ended is None and time.monotonic() > deadline:
-            ended = ("timeout", f"took longer than the {limits.seconds:g} s allowed")
-        with contextlib.suppress(psutil.Error):
-            used = handle.memory_info().rss
-            if ended is None and used > allowed:
-                ended = ("oom", f"used {used / 2**20:.0f} MiB, more than the {allowed / 2**20:.0f} MiB allowed")
+        ended = ended or excess(handle, limits, deadline)
         if ended is not None or (stop is not None and stop.is_set()):
             process.kill()
     return ended

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from conformance import isolation
+
 # Each module adds its commands, in the order that --help shows them.
 from conformance.cli import answering, chatting, checking, expecting, exporting, inspecting, models, reporting, running  # noqa: F401
 from conformance.cli.console import app, err
@@ -22,8 +24,15 @@ from zoo.errors import ZooError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: errors are one clear line and a non-zero exit code."""
+    """Entry point: errors are one clear line and a non-zero exit code.
+
+    Args:
+        arguments: What stands behind ``zoo``; ``None`` for those of this process, which is then the command's own and may be
+            divided (``conformance.isolation``).
+    """
     quiet()
+    if arguments is None:
+        isolation.allow()
     try:
         app(args=list(arguments) if arguments is not None else None)
     except (ZooError, ExportError, SessionError, ConformanceError, OSError) as error:

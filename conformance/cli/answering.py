@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -9,7 +10,7 @@ import typer
 from rich.text import Text
 
 from conformance.cli.console import app, err, out
-from conformance.cli.options import Best, Exported, Threads, TokenizerPlace
+from conformance.cli.options import Best, Exported, Memory, Threads, Timeout, TokenizerPlace
 from conformance.errors import ConformanceError
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ def generate(
         int, typer.Option("--max_new_tokens", "--max-new-tokens", min=1, help="Tokens to choose at most.")
     ] = 64,
     threads: Threads = 1,
+    timeout: Timeout = 0,
+    memory: Memory = 0,
 ) -> None:
     """Continue a prompt greedily with an exported program."""
+    in_a_child(artifact, timeout, memory)
     from conformance.inference import load
     from conformance.inference.base import companions_of
     from conformance.inference.multimodal import MultimodalText
@@ -52,6 +56,14 @@ def generate(
             said = model.generate(prompt, max_new_tokens=max_new_tokens, on_text=write)
     out.print()
     err.print(Text(told(said)), style="dim")
+
+
+def in_a_child(program: str | Path, timeout: float, memory: float) -> None:
+    """Go on in a child process, which the runtime may end, within these limits (seconds, GiB; 0 for the usual ones)."""
+    from conformance.isolation import apart
+    from conformance.worker import Limits
+
+    apart(program, Limits(seconds=timeout or math.inf, memory_bytes=int(memory * 2**30)))
 
 
 def write(text: str) -> None:
@@ -83,8 +95,11 @@ def fill_mask(
     tokenizer: TokenizerPlace = None,
     best: Best = 5,
     threads: Threads = 1,
+    timeout: Timeout = 0,
+    memory: Memory = 0,
 ) -> None:
     """Fill in the masks of a text with an exported program."""
+    in_a_child(artifact, timeout, memory)
     from conformance.inference import load
     from conformance.inference.base import companions_of
     from conformance.inference.one_pass import FillMask
@@ -107,8 +122,11 @@ def transcribe(
     ] = None,
     max_new_tokens: Annotated[int, typer.Option("--max_new_tokens", "--max-new-tokens", min=1, help="Tokens at most.")] = 448,
     threads: Threads = 1,
+    timeout: Timeout = 0,
+    memory: Memory = 0,
 ) -> None:
     """Write down what an exported program hears in a sound file."""
+    in_a_child(artifact, timeout, memory)
     from conformance.inference import load
     from conformance.inference.base import program_of
     from conformance.inference.speech import SpeechRecognition
@@ -133,8 +151,11 @@ def classify(
     ] = None,
     best: Best = 5,
     threads: Threads = 1,
+    timeout: Timeout = 0,
+    memory: Memory = 0,
 ) -> None:
     """Say what an image shows, with an exported program."""
+    in_a_child(artifact, timeout, memory)
     from conformance.inference import load
     from conformance.inference.one_pass import ImageClassification
 
@@ -154,8 +175,11 @@ def detect(
         Path | None, typer.Option(help="Directory with preprocessor_config.json (default: where the .pte lies).")
     ] = None,
     threads: Threads = 1,
+    timeout: Timeout = 0,
+    memory: Memory = 0,
 ) -> None:
     """Find the objects in an image with an exported program: score, label, and box (left, top, right, bottom) in pixels."""
+    in_a_child(artifact, timeout, memory)
     from conformance.inference import load
     from conformance.inference.base import program_of
     from conformance.inference.one_pass import ObjectDetection

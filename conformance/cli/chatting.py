@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from conformance.cli.answering import told, write
+from conformance.cli.answering import in_a_child, told, write
 from conformance.cli.console import app, err, out
-from conformance.cli.options import Threads, TokenizerPlace
+from conformance.cli.options import Memory, Threads, Timeout, TokenizerPlace
 from conformance.sessions.protocol import SessionError
 
 if TYPE_CHECKING:
@@ -34,10 +34,13 @@ def chat(
         typer.Option("--max_new_tokens", "--max-new-tokens", min=1, help="Tokens of an answer at most (default: the context)."),
     ] = None,
     threads: Threads = 1,
+    timeout: Timeout = 0,
+    memory: Memory = 0,
 ) -> None:
     """Chat with an exported program in the terminal; with standard input from a pipe, one prompt a line."""
     from conformance import chatting
 
+    in_a_child(model, timeout, memory)
     row = chatting.row_of(model)
     program, place = Path(model), tokenizer
     if row is not None:

@@ -22,6 +22,12 @@ TokenizerPlace = Annotated[Path | None, typer.Option(help="Directory with tokeni
 
 Threads = Annotated[int, typer.Option(min=1, max=256, help="Threads of the runtime.")]
 
+Timeout = Annotated[float, typer.Option(min=0, max=1e6, help="Seconds that it may take; 0 for as long as it takes.")]
+
+Memory = Annotated[
+    float, typer.Option(min=0, max=65536, help="GiB it may use, mapped files aside; 0 for 80 % of the machine's.")
+]
+
 Best = Annotated[int, typer.Option(min=1, help="How many answers to show.")]
 
 Stock = Annotated[

@@ -170,13 +170,12 @@ def _guessed(program: Any) -> str:
     if "get_num_queries" in methods:
         return "object-detection"
     program.load("forward")
-    meta = program.method_meta()
-    if len(meta.input_tensor_meta(0).sizes()) == 4:
+    taken, answer = program.input_sizes(), program.output_sizes()[0]
+    if len(taken[0]) == 4:
         return "image-classification"
-    width = tuple(meta.output_tensor_meta(0).sizes())[-1]
-    if "get_vocab_size" in methods and width != program.constant("get_vocab_size"):
+    if "get_vocab_size" in methods and answer[-1:] != (program.integer("get_vocab_size"),):
         return "feature-extraction"
-    reads = meta.num_inputs() > 1 and len(meta.input_tensor_meta(1).sizes()) == 2  # a mask, not positions
+    reads = len(taken) > 1 and len(taken[1]) == 2  # a mask, not positions
     return "fill-mask" if reads else "text-generation"
 
 

@@ -236,7 +236,7 @@ class ObjectDetection(Looking):
             raise ConformanceError(
                 f"the image processor in {self.companions} is none of a detector; give one with --processor."
             )
-        size = int(self.session.constant("get_image_height")), int(self.session.constant("get_image_width"))
+        size = self.session.integer("get_image_height"), self.session.integer("get_image_width")
         with self._timed():
             answer = self.session.infer({"pixel_values": pixels(prepare, picture, size)})
         seen = read(prepare, answer, threshold=threshold, size=(picture.height, picture.width))

@@ -74,7 +74,7 @@ class SpeechRecognition(Writer):
     @property
     def sampling_rate(self) -> int:
         """Samples a second of the sounds it takes."""
-        return int(self.session.constant("get_sampling_rate"))
+        return int(self.session.integer("get_sampling_rate"))
 
     @functools.cached_property
     def tokenizer(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,8 @@ class Writer(LoadedModel):
         session = self.session
         for name in ("get_eos_ids", "get_eos_id"):
             if name in session.methods:
-                found = session.constant(name)
-                return tuple(found) if isinstance(found, list) else (int(found),)
+                found: tuple[int, ...] = session.integers(name)
+                return found
         return ()
 
     def _write(
@@ -112,6 +113,7 @@ class Writer(LoadedModel):
     ) -> Any:
         """A generator of tokens and the text that each completes, whole characters only; returns a ``Generated``."""
         from conformance.generate import steps
+        from conformance.sessions.program import DAMAGED
 
         limit = _limit(max_new_tokens, options, self.max_seq_len)
         session, decode = self.session, self._decoder()
@@ -121,10 +123,14 @@ class Writer(LoadedModel):
         shown, times = "", list[float]()
         while True:
             try:
-                token, _ = next(going)
+                token, margin = next(going)
             except StopIteration as ended:
                 stop = ended.value
                 break
+            if math.isnan(margin):
+                raise SessionError(
+                    f"{self.program}: the best logits of token {len(chosen) + 1} are no finite numbers. {DAMAGED}"
+                )
             times.append(time.perf_counter())
             chosen.append(token)
             text = decode(chosen)

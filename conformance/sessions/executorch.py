@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from conformance.sessions.program import Program
+from conformance.sessions.program import DAMAGED, Program
 from conformance.sessions.protocol import SessionError, check_call
 from exporters.artifact import ProgramFile
 
@@ -20,10 +20,12 @@ class ExecuTorchSession(Program):
         self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
     ) -> None:
         super().__init__(path, expected=expected, threads=threads, verify=verify)
-        self.max_seq_len = int(self.constant("get_max_context_len", self.constant("get_max_seq_len")))
-        self._limit = int(self.constant("get_max_seq_len")) if self.constant("enable_dynamic_shape", True) else 1
+        self.max_seq_len = self.integer("get_max_context_len", self.integer("get_max_seq_len"))
+        self._limit = self.integer("get_max_seq_len") if self.constant("enable_dynamic_shape", True) else 1
         self._rewinds = bool(self.constant("supports_rewind", True))
-        self._vocabulary = int(self.constant("get_vocab_size", 2**31))
+        self._vocabulary = self.integer("get_vocab_size", 2**31)
+        if min(self.max_seq_len, self._limit) < 1:
+            raise SessionError(f"{self.path} states that it takes {min(self.max_seq_len, self._limit)} tokens. {DAMAGED}")
         self._fed = 0
 
     def reset(self) -> None:
@@ -45,7 +47,10 @@ class ExecuTorchSession(Program):
         logits = []
         for chunk in torch.split(tokens, self._limit, dim=1):
             positions = torch.arange(position, position + chunk.shape[1])
-            logits.append(self.step(chunk.contiguous(), positions)[0])
+            answer = self.step(chunk.contiguous(), positions)
+            if answer.dim() != 3 or answer.shape[:2] != chunk.shape or answer.shape[2] < 2:
+                raise SessionError(f"{self.path} answers {list(chunk.shape)} tokens with {list(answer.shape)}. {DAMAGED}")
+            logits.append(answer[0])
             position += chunk.shape[1]
             self._fed = position
         return logits[0].float() if len(logits) == 1 else torch.cat(logits).float()
@@ -65,18 +70,17 @@ class ExecuTorchInference(Program):
         self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
     ) -> None:
         super().__init__(path, expected=expected, threads=threads, verify=verify)
-        meta = self.method_meta()
-        self._sizes = [tuple(meta.input_tensor_meta(index).sizes()) for index in range(meta.num_inputs())]
-        self._dtype = DTYPES[int(self.constant("get_dtype", 6))]
+        self._sizes = self.input_sizes()
+        self._dtype = self.float_dtype()
         self._reads = "get_max_seq_len" in self.methods
-        self.max_seq_len = int(self.constant("get_max_seq_len")) if self._reads else None
-        self._vocabulary = int(self.constant("get_vocab_size", 2**31))
-        self._pad = int(self.constant("get_pad_id", 0))
+        self.max_seq_len = self.integer("get_max_seq_len") if self._reads else None
+        self._vocabulary = self.integer("get_vocab_size", 2**31)
+        self._pad = self.integer("get_pad_id", 0)
         self._dynamic = bool(self.constant("enable_dynamic_shape", False))
         self.sounds: tuple[int, int] | None = None
         """Samples of the shortest and of the longest sound; ``None`` of a program that does not listen."""
         if "get_sampling_rate" in self.methods:
-            self.sounds = int(self.constant("get_min_source_len")), int(self.constant("get_max_source_len"))
+            self.sounds = self.integer("get_min_source_len"), self.integer("get_max_source_len")
 
     def infer(self, inputs: Mapping[str, Tensor]) -> Tensor:
         values = list(inputs.values())
@@ -133,7 +137,3 @@ class ExecuTorchInference(Program):
                 f"tokens go from {int(tokens.min())} to {int(tokens.max())}, and the vocabulary of {self.path.name} from 0 to "
                 f"{self._vocabulary - 1}."
             )
-
-
-DTYPES = {5: torch.float16, 6: torch.float32, 15: torch.bfloat16}
-"""ExecuTorch's ``ScalarType`` numbers."""

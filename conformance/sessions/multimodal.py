@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from conformance.sessions.eager import EagerSession
-from conformance.sessions.executorch import DTYPES, ExecuTorchSession
+from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.protocol import SessionError
 from exporters.artifact import ProgramFile
 from exporters.config import ExportConfig
@@ -85,13 +85,13 @@ class MultimodalSession(ExecuTorchSession):
         self._encoder = next(name for name in ("vision_encoder", "audio_encoder") if name in self.methods)
         name = {"vision_encoder": "image", "audio_encoder": "audio"}[self._encoder]
         self.load(self._encoder)
-        self._placeholder = int(self.constant(f"get_{name}_token_id"))
-        self._embeddings = int(self.constant(f"get_{name}_seq_len"))
-        meta = self.method_meta("text_decoder")
-        self._further = len(meta.input_tensor_meta(2).sizes()) if meta.num_inputs() == 3 else 0
+        self._placeholder = self.integer(f"get_{name}_token_id")
+        self._embeddings = self.integer(f"get_{name}_seq_len")
+        taken = self.input_sizes("text_decoder")
+        self._further = len(taken[2]) if len(taken) == 3 else 0
         self._one_token = not self.constant("enable_dynamic_shape", True)
-        self._grid = tuple(int(self.constant(f"get_image_grid_{side}", 0)) for side in ("height", "width"))
-        self._dtype = DTYPES[int(self.constant("get_dtype", 6))]
+        self._grid = tuple(self.integer(f"get_image_grid_{side}", 0) for side in ("height", "width"))
+        self._dtype = self.float_dtype()
         self._features = torch.empty(0)
         self._sequence: list[int] = []
 
@@ -132,9 +132,8 @@ class MultimodalSession(ExecuTorchSession):
         grid = inputs.get("image_grid_thw")
         if grid is not None and int(grid[0, 1]) * self._grid[1] != int(grid[0, 2]) * self._grid[0]:
             raise SessionError(f"the image's patches lie in a grid of {grid[0].tolist()}; {self.path.name} takes squares.")
-        meta = self.method_meta(self._encoder)
-        values = list(inputs.values())[: meta.num_inputs()]
-        sizes = [tuple(meta.input_tensor_meta(index).sizes()) for index in range(meta.num_inputs())]
+        sizes = self.input_sizes(self._encoder)
+        values = list(inputs.values())[: len(sizes)]
         found = [tuple(value.shape) for value in values]
         if found != sizes:
             raise SessionError(

@@ -9,16 +9,21 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import psutil
+import torch
 from torch import Tensor
 
+from conformance import isolation
 from conformance.sessions.protocol import SessionError
 from conformance.sessions.stderr import CapturedStderr, error_lines
+from conformance.worker import POLL_SECONDS, Limits, excess
 from exporters.artifact import (
     ACCOUNT,
     HEADER_BYTES,
@@ -31,6 +36,11 @@ from exporters.artifact import (
 from exporters.errors import ExportError
 
 _MAGIC = b"ET12"
+DAMAGED = "It is damaged, or of another kind; 'zoo inspect' shows what is in it."
+DTYPES = {5: torch.float16, 6: torch.float32, 15: torch.bfloat16}
+"""ExecuTorch's ``ScalarType`` numbers."""
+PROBE_LIMITS = Limits(seconds=600)
+"""Of the process that opens a file first."""
 
 
 def check_file(path: Path, expected: ProgramFile | None = None, *, probe: bool = True) -> None:
@@ -42,7 +52,7 @@ def check_file(path: Path, expected: ProgramFile | None = None, *, probe: bool =
     Args:
         path: The ``.pte``.
         expected: Its size and checksum.
-        probe: Open it in a process of its own; not where this one is already.
+        probe: Open it in a process of its own first; not where this one is such a process.
 
     Raises:
         SessionError: the file is missing, damaged, or no program at all.
@@ -51,7 +61,7 @@ def check_file(path: Path, expected: ProgramFile | None = None, *, probe: bool =
         try:
             check_program(path, expected)
         except ExportError as error:
-            raise SessionError(str(error)) from error
+            raise SessionError(f"{error}{_if_renamed(path, expected)}") from error
         return
     if not path.is_file():
         raise SessionError(f"{path} does not exist. 'zoo export' makes a .pte.")
@@ -62,25 +72,48 @@ def check_file(path: Path, expected: ProgramFile | None = None, *, probe: bool =
     needed = program_parts(head).total
     if path.stat().st_size < needed:
         raise SessionError(f"{path} has {path.stat().st_size} bytes of the {needed} it states: it was truncated.")
-    if probe:
+    if probe and not isolation.expendable():
         stat = path.stat()
         _probe(path, stat.st_mtime_ns, stat.st_size)
+
+
+def _if_renamed(path: Path, expected: ProgramFile) -> str:
+    """What is to be added where an account speaks of a file that is not there."""
+    if expected.name == path.name:
+        return ""
+    return f" The {ACCOUNT} beside it speaks of {expected.name}, which is not there; move another program elsewhere."
 
 
 @functools.lru_cache(maxsize=64)
 def _probe(path: Path, modified: int, size: int) -> None:
     """Open a file in a process of its own; once, as long as it is not modified."""
-    done = subprocess.run(
-        [sys.executable, "-m", "conformance.sessions.probe", os.fspath(path)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        timeout=600,
-        check=False,
-    )
-    if done.returncode:
-        died = f"the runtime died of it (signal {-done.returncode})" if done.returncode < 0 else "the runtime refuses it"
-        reason = "; ".join(error_lines(done.stderr.decode(errors="replace"))[-2:])
-        raise SessionError(f"{path} cannot be opened: {died}. {reason}")
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "conformance.sessions.probe", os.fspath(path)], stdout=subprocess.DEVNULL, stderr=said
+        )
+        limit = _within(PROBE_LIMITS, child)
+        said.seek(0)
+        lines = error_lines(said.read().decode(errors="replace"))[-2:]
+    if child.returncode:
+        died = f"the runtime died of it (signal {-child.returncode})" if child.returncode < 0 else "the runtime refuses it"
+        ended = f"opening it {limit}" if limit is not None else died
+        raise SessionError(f"{path} cannot be opened: {ended}. {'; '.join(lines)}".rstrip())
+
+
+def _within(limits: Limits, child: subprocess.Popen[bytes]) -> str | None:
+    """Wait for a process and end it at its limits; the one that it exceeded."""
+    deadline = time.monotonic() + limits.seconds
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(POLL_SECONDS)
+                return None
+            exceeded = excess(psutil.Process(child.pid), limits, deadline, mapped=False)
+            if exceeded is not None:
+                return exceeded[1]
+    finally:
+        child.kill()
+        child.wait()
 
 
 def set_threads(threads: int) -> None:
@@ -127,7 +160,7 @@ class Program:
             set_threads(threads)
         began = time.perf_counter()
         self._program: Any = self._open()
-        self._own = frozenset(self._program.method_names)
+        self._own: frozenset[str] = self._guard("reading its methods", lambda: frozenset(self._program.method_names))
         self.methods: frozenset[str] = self._own | self.told.keys()
         absent = [name for name in self.entry_points if name not in self.methods]
         if absent:
@@ -172,6 +205,61 @@ class Program:
         values = self._guard(name, lambda: self._program.load_method(name).execute([]))
         return values[0] if len(values) == 1 and name != "get_eos_ids" else list(values)
 
+    def integer(self, name: str, default: int | None = None) -> int:
+        """The value of a constant method that is a whole number.
+
+        Raises:
+            SessionError: it is none; or as ``constant``.
+        """
+        value = self.constant(name, default)
+        if not isinstance(value, (int, float)) or not float(value).is_integer():
+            raise SessionError(f"{self.path}: {name} is {value!r}, and its use needs a whole number. {DAMAGED}")
+        return int(value)
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """The values of a constant method that are whole numbers.
+
+        Raises:
+            SessionError: they are none; or as ``constant``.
+        """
+        value = self.constant(name)
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, int) for each in values):
+            raise SessionError(f"{self.path}: {name} is {value!r}, and its use needs whole numbers. {DAMAGED}")
+        return tuple(values)
+
+    def float_dtype(self) -> torch.dtype:
+        """The type of the numbers with a fraction that it takes.
+
+        Raises:
+            SessionError: it states another one.
+        """
+        number = self.integer("get_dtype", 6)
+        if number not in DTYPES:
+            known = ", ".join(map(str, DTYPES))
+            raise SessionError(f"{self.path}: get_dtype is {number}, and those known are {known}. {DAMAGED}")
+        return DTYPES[number]
+
+    def input_sizes(self, method: str = "forward") -> list[tuple[int, ...]]:
+        """The largest sizes of what an entry point takes, which are tensors, one at least.
+
+        Raises:
+            SessionError: it takes nothing or something else.
+        """
+        meta = self.method_meta(method)
+        return self._sizes_of(method, meta.num_inputs(), meta.input_tensor_meta)
+
+    def output_sizes(self, method: str = "forward") -> list[tuple[int, ...]]:
+        """As ``input_sizes``, of what it answers."""
+        meta = self.method_meta(method)
+        return self._sizes_of(method, meta.num_outputs(), meta.output_tensor_meta)
+
+    def _sizes_of(self, method: str, count: int, meta: Any) -> list[tuple[int, ...]]:
+        sizes = self._guard(method, lambda: [tuple(meta(index).sizes()) for index in range(count)])
+        if not sizes:
+            raise SessionError(f"{self.path}: {method} takes or answers nothing. {DAMAGED}")
+        return list(sizes)
+
     def method_meta(self, method: str = "forward") -> Any:
         """ExecuTorch's ``MethodMeta`` of an entry point."""
         return self._loaded[method].metadata
@@ -183,13 +271,16 @@ class Program:
             SessionError: the runtime refuses the call; its reason is in the message.
         """
         outputs: list[Tensor] = self._guard(method, lambda: self._loaded[method].execute(list(inputs)))
+        if not outputs or not all(isinstance(each, Tensor) for each in outputs):
+            kinds = ", ".join(type(each).__name__ for each in outputs) or "nothing"
+            raise SessionError(f"{self.path}: {method} answers {kinds} where tensors are meant to be. {DAMAGED}")
         return tuple(outputs)
 
     def _guard(self, action: str, call: Any) -> Any:
         try:
             with self._stderr:
                 return call()
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, IndexError, TypeError, MemoryError) as error:  # what pybind11 makes of C++'s
             reason = "; ".join(self._stderr.take()[-3:])
             raise SessionError(f"{self.path}: {action} failed: {error}. {reason}".rstrip(". ") + ".") from error
 
@@ -220,6 +311,8 @@ def account_beside(path: Path) -> Account | None:
     """The account of how a program was made, from the ``export.json`` beside it; ``None`` if there is none, another file's, or
     another exporter's: transformers 5.23.0 calls its metadata so, too.
 
+    One that names a file which is not there is this one's: either of them was renamed, and the checksum tells.
+
     Raises:
         SessionError: it cannot be read.
     """
@@ -233,4 +326,5 @@ def account_beside(path: Path) -> Account | None:
         account = Artifact.load(path.parent).account
     except ExportError as error:
         raise SessionError(str(error)) from error
-    return account if account.file.name == path.name else None
+    another = account.file.name != path.name and (path.parent / Path(account.file.name).name).is_file()
+    return None if another else account

@@ -17,8 +17,6 @@ from exporters.artifact import ProgramFile
 from exporters.config import ExportConfig
 
 MASK = "attention_mask"
-DTYPES = {5: torch.float16, 6: torch.float32, 15: torch.bfloat16}
-"""ExecuTorch's ``ScalarType`` numbers."""
 
 
 class EagerSeq2Seq:
@@ -100,16 +98,16 @@ class ExecuTorchSeq2Seq(ExecuTorchSession):
         self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
     ) -> None:
         super().__init__(path, expected=expected, threads=threads, verify=verify)
-        self.max_source_len = int(self.constant("get_max_source_len"))
-        self.min_source_len = int(self.constant("get_min_source_len", 1))
-        told = self.constant("get_decoder_prompt_ids", [self.constant("get_decoder_start_token_id")])
-        self.prompt: tuple[int, ...] = tuple(told) if isinstance(told, list) else (int(told),)
+        self.max_source_len = self.integer("get_max_source_len")
+        self.min_source_len = self.integer("get_min_source_len", 1)
+        start = self.integer("get_decoder_start_token_id")
+        self.prompt = self.integers("get_decoder_prompt_ids") if "get_decoder_prompt_ids" in self.methods else (start,)
         """The tokens that a text begins with."""
         self.listens = "get_sampling_rate" in self.methods
         self._dynamic = bool(self.constant("enable_dynamic_source"))
-        self._dtype = DTYPES[int(self.constant("get_dtype", 6))]
-        self._pad = int(self.constant("get_pad_id", 0))
-        self._shape = tuple(self.method_meta("encoder").input_tensor_meta(0).sizes())
+        self._dtype = self.float_dtype()
+        self._pad = self.integer("get_pad_id", 0)
+        self._shape = self.input_sizes("encoder")[0]
         self._read: tuple[Tensor, ...] = ()
 
     def condition(self, inputs: Mapping[str, Tensor]) -> None:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 import tempfile
 from types import TracebackType
+from typing import IO
+
+_NOTES = ("cpuinfo_utils", "threadpool.cpp")
+"""Where the runtime says what is neither wrong nor new."""
+_outliving: IO[bytes] | None = None
+
+
+def keep_in(file: IO[bytes]) -> None:
+    """Have whatever is captured from now on in a file that another process has open, too, and reads if this one dies."""
+    global _outliving
+    _outliving = file
 
 
 class CapturedStderr:
     """A context that redirects file descriptor 2 to a file while it is entered. It can be entered again and again."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this object
+        # It lives as long as this object.
+        self._file = _outliving or tempfile.TemporaryFile()  # noqa: SIM115
         self._saved = -1
 
     def __enter__(self) -> CapturedStderr:
@@ -35,6 +47,6 @@ class CapturedStderr:
 def error_lines(text: str) -> list[str]:
     """The lines of a captured stderr that say what went wrong: ExecuTorch marks errors with E and aborts with F; where it
     said nothing, the last lines of whatever was written."""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip() and "cpuinfo_utils" not in line]
+    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not any(name in line for name in _NOTES)]
     marked = [line for line in lines if line.startswith(("E ", "F ")) and "No temp allocator provided" not in line]
     return (marked or lines)[-20:]

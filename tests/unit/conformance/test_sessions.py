@@ -1,6 +1,8 @@
 import json
 import os
+import re
 import struct
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ from conformance.sessions.eager import EagerSession, baseline
 from conformance.sessions.eager_cache import round_to_8_bits
 from conformance.sessions.executorch import ExecuTorchSession
 from conformance.sessions.module import ModuleSession
-from conformance.sessions.program import check_file
+from conformance.sessions.program import Program, check_file
+from conformance.worker import Limits
 from exporters import ExportConfig
 from exporters.artifact import ACCOUNT, HEADER_BYTES, Artifact, ProgramParts, program_file, program_parts
 from exporters.pipeline import load_model, register_operators
@@ -255,6 +258,86 @@ def test_a_damaged_body_behind_an_intact_header_is_tried_in_another_process(prog
 def test_an_intact_program_without_an_account_is_opened(program):
     check_file(program)
     assert ExecuTorchSession(program).forward(TOKENS[:, :3], 0).shape == (3, 384)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [(Limits(seconds=0.0), "took longer than the 0 s allowed"), (Limits(memory_bytes=1), "more than the 0 MiB")],
+)
+def test_a_file_that_does_not_end_being_opened_is_refused(program, tmp_path, monkeypatch, limits, told):
+    monkeypatch.setattr("conformance.sessions.program.PROBE_LIMITS", limits)
+    path = tmp_path / "model.pte"
+    path.write_bytes(program.read_bytes())
+    with pytest.raises(SessionError, match=f"cannot be opened: opening it .*{told}"):
+        check_file(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "told"),
+    [
+        ("get_max_seq_len", "many", "get_max_seq_len is 'many', and its use needs a whole number"),
+        ("get_max_seq_len", [1, 2], "get_max_seq_len is [1, 2], and its use needs a whole number"),
+        ("get_max_context_len", float("nan"), "get_max_context_len is nan, and its use needs a whole number"),
+        ("get_max_seq_len", -1, "states that it takes -1 tokens"),
+    ],
+)
+def test_what_a_program_states_is_looked_at(artifact, name, stated, told):
+    class Stating(ExecuTorchSession):
+        def constant(self, asked, default=None):
+            return stated if asked == name else super().constant(asked, default)
+
+    with pytest.raises(SessionError, match=re.escape(told)):
+        Stating(artifact.program)
+
+
+def test_lists_and_dtypes_that_a_program_states_are_looked_at(artifact, monkeypatch):
+    session = ExecuTorchSession(artifact.program)
+    assert session.integers("get_eos_ids") == tuple(session.constant("get_eos_ids"))
+    monkeypatch.setattr(session, "constant", lambda name, default=None: [1, "two"] if name == "get_eos_ids" else 7)
+    with pytest.raises(SessionError, match=r"get_eos_ids is \[1, 'two'\], and its use needs whole numbers"):
+        session.integers("get_eos_ids")
+    with pytest.raises(SessionError, match="get_dtype is 7, and those known are 5, 6, 15"):
+        session.float_dtype()
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([], "forward answers nothing where tensors"),
+        ([1, "two"], "forward answers int, str where tensors"),
+        ([torch.zeros(1, 3)], "answers [1, 3] tokens with [1, 3]"),
+        ([torch.zeros(1, 2, 384)], "answers [1, 3] tokens with [1, 2, 384]"),
+        (IndexError("Cannot get input"), "forward failed: Cannot get input"),
+        (TypeError("no such type"), "forward failed: no such type"),
+    ],
+)
+def test_what_a_program_answers_is_looked_at(artifact, monkeypatch, answers, told):
+    def execute(inputs):
+        if isinstance(answers, Exception):
+            raise answers
+        return answers
+
+    session = ExecuTorchSession(artifact.program)
+    monkeypatch.setitem(session._loaded, "forward", SimpleNamespace(execute=execute))
+    with pytest.raises(SessionError, match=re.escape(told)):
+        session.forward(TOKENS[:, :3], 0)
+
+
+def test_sizes_that_a_program_does_not_state_are_an_error(artifact):
+    session = Program(artifact.program)
+    assert session.input_sizes() == [(1, 64), (64,)]
+    assert session.output_sizes() == [(1, 64, 384)]
+
+    def refuses(index):
+        raise IndexError(f"Cannot get input tensor meta at {index}")
+
+    for meta, told in (
+        (SimpleNamespace(num_inputs=lambda: 1, input_tensor_meta=refuses), "Cannot get input tensor meta at 0"),
+        (SimpleNamespace(num_inputs=lambda: 0, input_tensor_meta=refuses), "takes or answers nothing"),
+    ):
+        session._loaded["forward"] = SimpleNamespace(metadata=meta)
+        with pytest.raises(SessionError, match=told):
+            session.input_sizes()
 
 
 def test_flipped_weight_bytes_are_caught_by_the_checksum(artifact, tmp_path):
