@@ -50,7 +50,7 @@ def cached_export(
 
 def find_program(sha256: str) -> Path | None:
     """A program in the cache by the SHA-256 of its bytes, whatever code made it; ``None`` if there is none."""
-    for account in sorted(DirectoryStore("artifacts").directory.glob(f"*/{ACCOUNT}")):
+    for account in sorted(DirectoryStore("artifacts").directory.glob(f"[!m]*/{ACCOUNT}")):  # making-* is not whole
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             file = json.loads(account.read_text(encoding="utf-8"))["file"]
             program = account.parent / str(file["name"])

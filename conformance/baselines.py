@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from conformance import statistics
+from conformance import files, statistics
 from conformance.errors import ConformanceError
 from conformance.record import Record, Status
 
@@ -175,11 +173,7 @@ def write(directory: Path, model: str, cells: Mapping[str, Entry]) -> bool:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=directory, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(partial).chmod(0o644)
-    Path(partial).replace(path)
+    files.replace(path, text)
     return True
 
 

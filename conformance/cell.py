@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from conformance import tasks
-from conformance.record import Failure, Record
+from conformance.record import Failure, Record, Status
 from conformance.sessions.protocol import SessionError
 from conformance.trail import CellRequest, Trail, blank_record
 from exporters.errors import ExportError, NotApplicableError
 from zoo import cache
-from zoo.errors import ZooError
+from zoo.errors import ResourceError, ZooError
 from zoo.model import Model
 
 
@@ -38,6 +38,8 @@ def attempt(request: CellRequest, work: tasks.Runner) -> Record:
         record.status, record.reason = verdict(record)
     except NotApplicableError as error:
         record.status, record.reason = "not_applicable", str(error)
+    except ResourceError as error:
+        record.status, record.failure = "blocked", _failure(trail, error)
     except MemoryError as error:
         record.status, record.failure = "oom", _failure(trail, error)
     except Exception as error:
@@ -45,7 +47,8 @@ def attempt(request: CellRequest, work: tasks.Runner) -> Record:
         memory = not expected and any(
             text in str(error) for text in ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
         )
-        record.status, record.failure = "oom" if memory else "fail", _failure(trail, error)
+        missing: Status = "oom" if memory else "blocked" if cache.is_full(error) else "fail"
+        record.status, record.failure = missing, _failure(trail, error)
     record.stages = trail.stages
     if record.failure is not None:
         record.reason = " ".join(f"{record.failure.kind}: {record.failure.message}".split())

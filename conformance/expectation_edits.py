@@ -6,13 +6,12 @@ What is not about the entry stays as it was written, to the byte: libcst keeps e
 from __future__ import annotations
 
 import difflib
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conformance import files
 from conformance.errors import ConformanceError
 from conformance.expectations import Standing, standing
 from conformance.record import Record
@@ -62,11 +61,7 @@ class Edit:
         """
         if self.path.read_bytes() != self.before:
             raise ConformanceError(f"{self.path} was changed meanwhile; try again.")
-        descriptor, partial = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self.after)
-        Path(partial).chmod(self.path.stat().st_mode)
-        Path(partial).replace(self.path)
+        files.replace(self.path, self.after)
 
 
 def standings(

@@ -20,9 +20,10 @@ from typing import IO, Any, NoReturn
 
 import psutil
 
+from conformance import processes
 from conformance.sessions import stderr
 from conformance.sessions.protocol import SessionError
-from conformance.worker import POLL_SECONDS, Limits, excess
+from conformance.worker import POLL_SECONDS, Limits
 
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
 """Signals that a process is ended by for what it did."""
@@ -169,7 +170,7 @@ def _watch(child: int, channel: socket.socket, limits: Limits, interrupts: _Inte
     Returns:
         The limit that it exceeded, if any.
     """
-    deadline = time.monotonic() + limits.seconds
+    began = time.monotonic()
     handle = psutil.Process(child)
     while True:
         if select.select([channel], [], [], POLL_SECONDS)[0]:
@@ -177,10 +178,10 @@ def _watch(child: int, channel: socket.socket, limits: Limits, interrupts: _Inte
                 return None
             interrupts.answered()
         interrupts.hint()
-        exceeded = excess(handle, limits, deadline, mapped=False)
+        exceeded = limits.exceeded(time.monotonic() - began, processes.own_bytes(handle))
         if exceeded is not None:
             os.kill(child, signal.SIGKILL)
-            return exceeded[1]
+            return exceeded[-1]
 
 
 def _obituary(program: str, number: int, limit: str | None, lines: list[str]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conformance import matrix
+from conformance import matrix, runs
 from conformance.errors import ConformanceError
 from conformance.expectation_edits import suggestion
 from conformance.inert import inert, inert_line
@@ -24,6 +26,8 @@ from zoo.checkpoints import check_scale
 from zoo.errors import ZooError
 
 _RUNNER = pytest.StashKey[Runner]()
+_CELLS = pytest.StashKey[Sequence[Cell]]()
+_HOLD = pytest.StashKey[contextlib.ExitStack]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,10 +90,28 @@ def pytest_configure(config: pytest.Config) -> None:
             Shard.parse(config.getoption("--shard"))
     except (ZooError, ConformanceError) as error:
         raise pytest.UsageError(str(error)) from error
+    config.stash[_HOLD] = contextlib.ExitStack()
+    config.stash[_CELLS] = ()
     config.addinivalue_line("markers", "configurations(*ids): run this test of a model for these configurations only")
     config.addinivalue_line("markers", "tasks(*names): run this test of a model for these tasks only")
     config.addinivalue_line("markers", "wrappers(*names): run this test of a model for these wrappers only")
     config.addinivalue_line("markers", "reduced: run this test of a model for configurations that round or forget only")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _HOLD in config.stash:
+        config.stash[_HOLD].close()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep which cells are to be run: a run that is interrupted is continued by 'zoo run --resume'."""
+    cells = {cell.name: cell for item in session.items if "record" in _fixtures(item) and (cell := _cell(item)) is not None}
+    session.config.stash[_CELLS] = tuple(cells.values())
+
+
+def _fixtures(item: pytest.Item) -> Sequence[str]:
+    names: Sequence[str] = getattr(item, "fixturenames", ())
+    return names
 
 
 def _runner(config: pytest.Config) -> Runner:
@@ -98,17 +120,16 @@ def _runner(config: pytest.Config) -> Runner:
         base = Path(config.rootpath) / ".zoo"
         worker = getattr(config, "workerinput", None)
         directory = new_run(base, f"pytest-{worker['testrunuid']}" if worker else None)
-        config.stash[_RUNNER] = Runner(
-            directory,
-            options={
-                "scale": config.getoption("--scale") or "twin",
-                "threads": config.getoption("--threads"),
-                "stock_lowering": config.getoption("--stock-lowering"),
-            },
-            limits=Limits(
-                seconds=config.getoption("--cell-timeout"), memory_bytes=int(config.getoption("--cell-memory") * 2**30)
-            ),
-        )
+        options = {
+            "scale": config.getoption("--scale") or "twin",
+            "threads": config.getoption("--threads"),
+            "max_seq_len": None,
+            "stock_lowering": config.getoption("--stock-lowering"),
+        }
+        limits = Limits(seconds=config.getoption("--cell-timeout"), memory_bytes=int(config.getoption("--cell-memory") * 2**30))
+        config.stash[_HOLD].enter_context(runs.held(directory, together=True))
+        runs.describe(directory, runs.planned(config.stash[_CELLS], options=options))
+        config.stash[_RUNNER] = Runner(directory, options=options, limits=limits)
     return config.stash[_RUNNER]
 
 
@@ -271,6 +292,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             line = f"{line}: {inert_line(record.reason.splitlines()[0])}"
         terminalreporter.line(line, **_markup(record.status))
     terminalreporter.line(f"records: {path}")
+    if _unfinished(path.parent):
+        terminalreporter.line(f"the rest: zoo run --resume {path.parent}")
+
+
+def _unfinished(directory: Path) -> bool:
+    """Whether an interrupted run left cells."""
+    done = {verdict.parent.name for verdict in (directory / "cells").glob("*/verdict.json")}
+    return (directory / runs.MANIFEST).is_file() and not done.issuperset(runs.read_manifest(directory).cells)
 
 
 def _markup(status: str) -> dict[str, bool]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 
+from conformance import processes
 from conformance.quiet import quiet
 
 MODULES = (
@@ -36,3 +37,4 @@ import transformers  # noqa: E402
 torch.set_num_threads(1)
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
+processes.serve()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Annotated, Any, Literal
 import filelock
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from conformance import files
 from conformance.errors import ConformanceError
 
 STAGES = ("resolve", "baseline", "quantize", "export", "lower", "emit", "open", "run", "compare", "measure")
@@ -168,14 +168,9 @@ class Record(_Schema):
 
 
 def append(path: Path, record: Record) -> None:
-    """Add a record to a file of JSON Lines, in one write, so that concurrent writers do not mix lines."""
+    """Add a record to a file of JSON Lines, whole or not at all, so that concurrent writers do not mix lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = record.model_dump_json(exclude_defaults=False) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+    files.append_line(path, record.model_dump_json(exclude_defaults=False))
 
 
 def _is_directory(path: Path) -> bool:
@@ -222,14 +217,10 @@ def file_name(name: str) -> str:
 def _write_lines(path: Path, records: Sequence[Record]) -> None:
     """Replace a file at once, unless it says the same already."""
     text = "".join(record.model_dump_json() + "\n" for record in records)
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(partial).chmod(0o644)
-    Path(partial).replace(path)
+    files.replace(path, text)
 
 
 def check_mergeable(path: Path, *, scale: str) -> None:
@@ -300,5 +291,10 @@ def _read_lines(path: Path) -> Iterator[Record]:
             yield Record.model_validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
+            if number == text.count("\n") + 1 and "EOF" in first["msg"]:
+                raise ConformanceError(
+                    f"{path}, line {number} ends in the middle: whoever wrote it was killed, or the disk was full. Delete that "
+                    f"line; in a run's directory 'zoo run --resume {path.parent}' does so and goes on."
+                ) from error
             where = ".".join(str(part) for part in first["loc"]) or "the line"
             raise ConformanceError(f"{path}, line {number} is no record: {where}: {first['msg']}.") from error

@@ -1,26 +1,26 @@
 """Run directories: what a run was started with, so that it can be continued and merged.
 
 A run directory holds ``run.json`` (the manifest), ``records.jsonl``, and for each cell ``cells/<cell>/verdict.json``, which is
-there whole or not at all. A run that was interrupted or killed is continued from its verdicts.
+there whole or not at all. A run that was interrupted or killed is continued from its verdicts, whether 'zoo run' or pytest
+began it.
 """
 
 from __future__ import annotations
 
 import datetime
+import fcntl
 import functools
 import os
 import platform
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from conformance import files, sharding
 from conformance import record as store
-from conformance import sharding
 from conformance.errors import ConformanceError
 from conformance.matrix import Cell
 from conformance.record import Record
@@ -138,8 +138,14 @@ def start(directory: Path, described: Manifest) -> None:
     """
     check_new(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / MANIFEST, described.model_dump_json(indent=2) + "\n")
+    describe(directory, described)
     store.write(directory / RECORDS, [])
+
+
+def describe(directory: Path, described: Manifest) -> None:
+    """Write the manifest of a run, unless another process that works on it has."""
+    if not (directory / MANIFEST).exists():
+        files.replace(directory / MANIFEST, described.model_dump_json(indent=2) + "\n")
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -195,41 +201,56 @@ def finished(directory: Path) -> dict[str, Record]:
         return {record.cell: record for record in store.read(path)} if path.is_file() else {}
     found = {}
     for path in sorted((directory / "cells").glob("*/verdict.json")):
-        try:
-            record = Record.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValidationError as error:
-            raise ConformanceError(
-                f"{path} is no record: {error.errors()[0]['msg']}. Delete it to run the cell again."
-            ) from error
+        record = read_verdict(path)
         found[record.cell] = record
     return found
 
 
+def read_verdict(path: Path) -> Record:
+    """A cell's verdict.
+
+    Raises:
+        ConformanceError: it is none.
+    """
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ConformanceError(f"{path} is no record: {error.errors()[0]['msg']}. Delete it to run the cell again.") from error
+
+
 def restore_records(directory: Path) -> int:
     """Write ``records.jsonl`` anew from the verdicts: a process that was killed may have left half a line, or a record without
-    a verdict. Returns how many verdicts there are."""
+    a verdict. A cell that was ``blocked`` was never tried: its verdict goes. Returns how many verdicts there are."""
+    found = finished(directory)
+    for path in (directory / "cells" / name / "verdict.json" for name in found if found[name].status == "blocked"):
+        path.unlink(missing_ok=True)
     found = finished(directory)
     store.write(directory / RECORDS, found.values())
     return len(found)
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[None]:
+def held(directory: Path, *, together: bool = False) -> Iterator[None]:
     """Keep other processes from continuing a run while this one works on it. The system lets go when the process dies.
+
+    Args:
+        directory: The run's.
+        together: Others may work on it that say so, too (the workers of pytest-xdist).
 
     Raises:
         ConformanceError: another process has it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(directory / ".run.lock")
+    lock = os.open(directory / ".run.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise ConformanceError(f"another 'zoo run' is at work in {directory}; wait for it, or end it.") from error
+        fcntl.flock(lock, (fcntl.LOCK_SH if together else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise ConformanceError(f"another 'zoo run' or pytest is at work in {directory}; wait for it, or end it.") from error
     try:
         yield
     finally:
-        lock.release()
+        os.close(lock)
 
 
 def _without(these: Sequence[str], those: Sequence[str]) -> list[str]:
@@ -241,25 +262,19 @@ def _named(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _write(path: Path, text: str) -> None:
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(partial).chmod(0o644)
-    Path(partial).replace(path)
-
-
 __all__ = [
     "MANIFEST",
     "RECORDS",
     "Manifest",
     "cells_of",
     "check_new",
+    "describe",
     "differences",
     "finished",
     "held",
     "planned",
     "read_manifest",
+    "read_verdict",
     "restore_records",
     "resumed",
     "start",

@@ -17,9 +17,14 @@ from typing import Any
 
 from conformance.record import Record, StageRecord
 from exporters.artifact import StageTime
-from zoo import registry
-from zoo.cache import stack_versions
+from zoo import cache, registry
+from zoo.errors import ResourceError
 from zoo.model import Model
+
+MOVE = "Free some, then continue with 'zoo run --resume', or start a run elsewhere with --run."
+"""What to do where a run's directory takes no more."""
+MOST_BYTES = 1 << 20
+"""Of a trail; a cell's has a few kB."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +102,30 @@ class Trail:
         self.end(StageRecord(name=name, seconds=time.perf_counter() - began, peak_memory_bytes=peak_memory_bytes()))
 
     def _write(self, entry: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            if cache.is_full(error):
+                raise ResourceError(f"no space is left for the run's directory {self.path.parent}. {MOVE}") from error
+            raise
 
     @classmethod
     def read(cls, directory: Path) -> Trail:
-        """The trail that a child left."""
+        """The trail that a child left; what is no breadcrumb is passed over."""
         trail = cls(directory)
-        if trail.path.is_file():
-            for line in trail.path.read_text(encoding="utf-8").splitlines():
-                try:
-                    entry = json.loads(line)
-                except ValueError:  # the child died while it wrote
-                    continue
+        lines: list[str] = []
+        with contextlib.suppress(OSError), trail.path.open(encoding="utf-8", errors="replace") as file:
+            lines = file.read(MOST_BYTES).splitlines()
+        for line in lines:
+            try:
+                entry = json.loads(line)
                 if "begin" in entry:
-                    trail.current = entry["begin"]
+                    trail.current = str(entry["begin"])[:100]
                 else:
                     trail.stages.append(StageRecord.model_validate(entry["end"]))
+            except (ValueError, TypeError, KeyError, RecursionError):  # the child died while it wrote, or wrote something else
+                continue
         return trail
 
 
@@ -128,7 +140,7 @@ def blank_record(model: Model, request: CellRequest, **fields: Any) -> Record:
         hub_id=model.hub_id,
         revision=model.revision,
         configuration=request.configuration,
-        versions={**stack_versions(), "python": platform.python_version()},
+        versions={**cache.stack_versions(), "python": platform.python_version()},
         host={
             "machine": platform.machine(),
             "processor": processor(),

@@ -16,26 +16,39 @@ import signal
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
 import filelock
 import psutil
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from conformance import files, processes, runs
 from conformance import record as records
+from conformance.errors import ConformanceError
 from conformance.expectations import KnownFailure, apply
 from conformance.matrix import Cell
 from conformance.record import Failure, Record
 from conformance.sessions.stderr import error_lines
-from conformance.trail import CellRequest, Trail, blank_record
+from conformance.trail import MOVE, CellRequest, Trail, blank_record
+from zoo import cache
 
 RUN_CELL = "conformance.cell:run_cell"
+PRELOAD = "conformance.preload"
 POLL_SECONDS = 0.05
-Excess = tuple[Literal["timeout", "oom"], str]
+TREE_SECONDS = 1.0
+"""How often it is looked for what a child has started; it takes 10 ms."""
+LOG_BYTES = 16 << 20
+"""Length at which a child's output is cut to its end."""
+TAIL_BYTES = 1 << 20
+"""What is kept then, and what is read of it."""
+RECORD_BYTES = 64 << 20
+"""What is read of a record; one of a real cell has a few tens of kB."""
+CUT = b"(what was said before was cut)\n"
 _server = threading.Lock()
+"""Held while multiprocessing starts, counts or collects children: two threads that collect one child lose its exit code."""
 
 
 class InterruptedRunError(Exception):
@@ -48,34 +61,55 @@ class Limits:
 
     seconds: float = 1800.0
     memory_bytes: int = 0
-    """Resident memory; 0 for 80 % of the machine's."""
+    """Resident memory of the cell and of what it starts; 0 for 80 % of the machine's."""
 
     @property
     def effective_memory_bytes(self) -> int:
         """``memory_bytes``, or its default."""
         return self.memory_bytes or int(0.8 * psutil.virtual_memory().total)
 
+    def exceeded(self, seconds: float, used_bytes: int) -> tuple[Literal["timeout", "oom"], str, str] | None:
+        """The limit that is exceeded, if any: status, kind and message."""
+        if seconds > self.seconds:
+            return "timeout", "TimeLimit", f"took longer than the {self.seconds:g} s allowed"
+        allowed = self.effective_memory_bytes
+        if used_bytes > allowed:
+            return "oom", "MemoryLimit", f"used {used_bytes / 2**20:.0f} MiB, more than the {allowed / 2**20:.0f} MiB allowed"
+        return None
+
 
 def _context() -> Any:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["conformance.preload"])
+    context.set_forkserver_preload([PRELOAD])
     return context
 
 
 def _child(target: str, request: Any) -> None:
     """Run ``target`` (``module:function``) in the child and leave what it returns in the request's directory."""
-    directory = Path(request.directory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to deal with
+    processes.lead()
     threading.Thread(target=_die_with_the_parent, daemon=True).start()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        _work(target, request, Path(request.directory))
+    except OSError as error:
+        if error.errno in cache.FULL:
+            os._exit(error.errno)  # what else could say so has to be written, too
+        raise
+
+
+def _work(target: str, request: Any, directory: Path) -> None:
     for descriptor, name in ((1, "stdout.log"), (2, "stderr.log")):
-        log = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        log = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
         os.dup2(log, descriptor)
         os.close(log)
+    scratch = (directory / "tmp").absolute()  # a child that is killed leaves its temporary files where they are found
+    scratch.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = os.fspath(scratch)
     module, function = target.split(":")
     result: BaseModel = getattr(importlib.import_module(module), function)(request)
     if isinstance(result, Record) and result.failure is not None and not result.failure.stderr:
-        result.failure.stderr = error_lines((directory / "stderr.log").read_text(errors="replace"))
+        result.failure.stderr = _error_lines(directory)
     partial = directory / "record.partial"
     partial.write_text(result.model_dump_json(), encoding="utf-8")
     partial.replace(directory / "record.json")
@@ -86,7 +120,7 @@ def _die_with_the_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGKILL)
+        processes.end_tree(psutil.Process())
 
 
 def run_isolated(
@@ -102,7 +136,10 @@ def run_isolated(
     """
     ended = run_child(target, request, limits=limits, stop=stop)
     if isinstance(ended, str):
-        return Record.model_validate_json(ended)
+        found = _record(ended, f"{request.model}@{request.configuration}")
+        if isinstance(found, Record):
+            return found
+        ended = Death("crash", "Record", found, [], Trail.read(Path(request.directory)))
     told = f"; {ended.stderr[-1]}" if ended.stderr and ended.status == "crash" else ""
     return blank_record(
         request.known,
@@ -114,11 +151,22 @@ def run_isolated(
     )
 
 
+def _record(text: str, cell: str) -> Record | str:
+    """The record that a child left, or what is wrong with it."""
+    try:
+        found = Record.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the text"
+        return f"what the process left is no record: {where}: {first['msg']}"
+    return found if found.cell == cell else f"what the process left is the record of another cell, {found.cell}"
+
+
 @dataclass(frozen=True)
 class Death:
     """How a child ended that left nothing."""
 
-    status: Literal["crash", "timeout", "oom"]
+    status: Literal["crash", "timeout", "oom", "blocked"]
     kind: str
     """The signal's name, or the limit."""
     message: str
@@ -126,8 +174,24 @@ class Death:
     trail: Trail
 
 
+@dataclass(frozen=True)
+class _Started:
+    """A child process."""
+
+    process: Any
+    """multiprocessing's."""
+    handle: psutil.Process | None
+    """``None`` if it had ended before it was looked at."""
+    server: psutil.Process | None
+    """Its fork server."""
+    directory: Path
+    below: set[psutil.Process] = field(default_factory=set)
+    """What it has started, and what that has, as far as it was seen."""
+
+
 def run_child(target: str, request: Any, *, limits: Limits | None = None, stop: threading.Event | None = None) -> str | Death:
-    """Call a function in a child process. Never raises for what the child did.
+    """Call a function in a child process. Never raises for what the child did. Of what the child has started nothing is left
+    when this returns, nor any temporary file.
 
     Args:
         target: ``module:function``, returning a pydantic model.
@@ -141,74 +205,135 @@ def run_child(target: str, request: Any, *, limits: Limits | None = None, stop: 
     limits = limits or Limits()
     directory = Path(request.directory)
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("record.json", "stages.jsonl", "stdout.log", "stderr.log"):
+    for name in ("record.json", "record.partial", "stages.jsonl", "stdout.log", "stderr.log"):
         (directory / name).unlink(missing_ok=True)
-    with _server:
-        process = _context().Process(target=_child, args=(target, request), daemon=True)
-        process.start()
+    shutil.rmtree(directory / "tmp", ignore_errors=True)
+    child = _start(target, request, directory)
     try:
-        ended = _watch(process, limits, stop)
-    except BaseException:
-        process.kill()
-        raise
+        ended = _watch(child, limits, stop)
     finally:
-        process.join()
+        exit_code = _collect(child)
+        shutil.rmtree(directory / "tmp", ignore_errors=True)
     result = directory / "record.json"
-    if ended is None and process.exitcode == 0 and result.is_file():
-        return result.read_text(encoding="utf-8")
-    return _death(directory, process.exitcode, ended)
+    # Without the fork server nobody knows how a child ended: what it left whole counts.
+    if ended is None and (exit_code == 0 or not _is_served(child)) and result.is_file():
+        if result.stat().st_size <= RECORD_BYTES:
+            return result.read_text(encoding="utf-8", errors="replace")
+        return _death(directory, exit_code, ("crash", "Record", f"the process left more than {RECORD_BYTES} bytes of a record"))
+    return _death(directory, exit_code, ended)
 
 
-def excess(handle: psutil.Process, limits: Limits, deadline: float, *, mapped: bool = True) -> Excess | None:
-    """The limit that a process exceeds, if any: status and message.
-
-    Args:
-        handle: The process.
-        limits: What it may use.
-        deadline: When its time is over, on the monotonic clock.
-        mapped: Whether files that it has mapped count as its memory.
-    """
-    if time.monotonic() > deadline:
-        return "timeout", f"took longer than the {limits.seconds:g} s allowed"
-    allowed = limits.effective_memory_bytes
+def _start(target: str, request: Any, directory: Path) -> _Started:
+    """Start a child; with another fork server if the one that is there ends at this moment."""
+    for attempt in range(3):
+        with _server, contextlib.suppress(*((EOFError, ConnectionError) if attempt < 2 else ())):
+            process = _context().Process(target=_child, args=(target, request), daemon=True)
+            process.start()
+            break
+    handle = server = None
     with contextlib.suppress(psutil.Error):
-        info = handle.memory_info()
-        used = info.rss - (0 if mapped else getattr(info, "shared", 0))
-        if used > allowed:
-            return "oom", f"used {used / 2**20:.0f} MiB, more than the {allowed / 2**20:.0f} MiB allowed"
-    return None
+        handle = psutil.Process(process.pid)
+        server = handle.parent()
+    return _Started(process, handle, server, directory)
 
 
-def _watch(process: Any, limits: Limits, stop: threading.Event | None) -> Excess | None:
+def _is_served(child: _Started) -> bool:
+    return child.server is not None and processes.is_alive(child.server)
+
+
+Ended = tuple[Literal["timeout", "oom", "crash"], str, str]
+"""Status, kind and message."""
+
+
+def _watch(child: _Started, limits: Limits, stop: threading.Event | None) -> Ended | None:
     """Wait for a child; end it when it exceeds a limit, or when it is to stop.
 
     Returns:
-        Status and message of the limit it exceeded, if any.
+        What it exceeded, if anything.
     """
-    deadline = time.monotonic() + limits.seconds
-    ended: Excess | None = None
-    try:
-        handle = psutil.Process(process.pid)
-    except psutil.NoSuchProcess:
+    began = looked = time.monotonic()
+    if child.handle is None:
         return None
-    while not wait([process.sentinel], timeout=POLL_SECONDS):
-        ended = ended or excess(handle, limits, deadline)
-        if ended is not None or (stop is not None and stop.is_set()):
-            process.kill()
-    return ended
+    while not _has_ended(child):
+        now = time.monotonic()
+        if stop is not None and stop.is_set():
+            return None
+        if now > looked + TREE_SECONDS:
+            looked = now
+            child.below.update(processes.descendants(child.handle))
+        exceeded = limits.exceeded(now - began, processes.resident_bytes(child.handle, child.below))
+        if exceeded is not None:
+            return exceeded
+        _cut_output(child.directory)
+    return None
 
 
-def _death(directory: Path, exit_code: int | None, ended: tuple[Literal["timeout", "oom"], str] | None) -> Death:
-    log = directory / "stderr.log"
-    stderr = error_lines(log.read_text(errors="replace")) if log.is_file() else []
+def _has_ended(child: _Started) -> bool:
+    """Wait a moment for a child to end. Its fork server tells so; when that was killed, the child is still at work."""
+    if not wait([child.process.sentinel], timeout=POLL_SECONDS):
+        return False
+    if child.handle is not None and processes.is_alive(child.handle):
+        time.sleep(POLL_SECONDS)
+        return not processes.is_alive(child.handle)
+    return True
+
+
+def _collect(child: _Started) -> int | None:
+    """End what is left of a child and of what it has started; returns its exit code."""
+    if child.handle is not None:
+        processes.end_tree(child.handle, child.below)
+    wait([child.process.sentinel], timeout=processes.PATIENCE_SECONDS)
+    with _server:
+        child.process.join(0)
+        processes.end(lambda: processes.strays(child.server))
+    exit_code: int | None = child.process.exitcode
+    return exit_code
+
+
+def _cut_output(directory: Path) -> None:
+    """Keep what a child prints from filling the disk."""
+    for name in ("stdout.log", "stderr.log"):
+        log = directory / name
+        with contextlib.suppress(OSError):
+            if log.stat().st_size > LOG_BYTES:
+                end = _tail(log)
+                os.truncate(log, 0)
+                with log.open("ab") as file:
+                    file.write(CUT + end)
+
+
+def _tail(log: Path) -> bytes:
+    """The end of what a child printed; nothing if there is nothing to read."""
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        return file.read(TAIL_BYTES)
+    return b""
+
+
+def _error_lines(directory: Path) -> list[str]:
+    return error_lines(_tail(directory / "stderr.log").decode(errors="replace"))
+
+
+def _death(directory: Path, exit_code: int | None, ended: Ended | None) -> Death:
+    stderr = _error_lines(directory)
     trail = Trail.read(directory)
     if ended is not None:
-        status, message = ended
-        return Death(status, "TimeLimit" if status == "timeout" else "MemoryLimit", message, stderr, trail)
+        return Death(*ended, stderr, trail)
     if exit_code is not None and exit_code < 0:
-        kind = signal.Signals(-exit_code).name
-        return Death("crash", kind, f"the process was ended by {kind}", stderr, trail)
+        kind = _signal(-exit_code)
+        who = " (not by this run; the system does so when memory runs out)" if kind == "SIGKILL" else ""
+        return Death("crash", kind, f"the process was ended by {kind}{who}", stderr, trail)
+    if exit_code in cache.FULL:
+        why = f"the process could not write to the run's directory: {os.strerror(exit_code)}. {MOVE}"
+        return Death("blocked", "Space", why, stderr, trail)
     return Death("crash", "Exit", f"the process exited with code {exit_code} and left no record", stderr, trail)
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals have no name
+        return f"signal {number}"
 
 
 class Runner:
@@ -235,13 +360,29 @@ class Runner:
         self._stopped.set()
 
     def record(self, cell: Cell, known: tuple[KnownFailure, ...] = ()) -> Record:
-        """The record of a cell, which is run if this run has not done so yet."""
+        """The record of a cell, which is run if this run has not done so yet.
+
+        Raises:
+            InterruptedRunError: the run was stopped.
+            ConformanceError: the run's directory takes no more.
+        """
+        try:
+            return self._record(cell, known)
+        except OSError as error:
+            if cache.is_full(error):
+                raise ConformanceError(
+                    f"no space is left for the run's directory {self.directory}. What is finished is kept: free some and "
+                    f"continue with 'zoo run --resume {self.directory}', or start a run elsewhere with --run."
+                ) from error
+            raise
+
+    def _record(self, cell: Cell, known: tuple[KnownFailure, ...]) -> Record:
         place = self.directory / "cells" / cell.name
         place.mkdir(parents=True, exist_ok=True)
         verdict = place / "verdict.json"
         with filelock.FileLock(place / "lock"):
             if verdict.is_file():
-                return Record.model_validate_json(verdict.read_text(encoding="utf-8"))
+                return runs.read_verdict(verdict)
             request = CellRequest(cell.model.name, cell.configuration, os.fspath(place), row=cell.model, **self.options)
             if self._stopped.is_set():
                 raise InterruptedRunError(cell.name)
@@ -253,9 +394,7 @@ class Runner:
                 raise InterruptedRunError(cell.name)
             found = apply(ran, known)
             records.append(self.records, found)
-            partial = place / "verdict.partial"
-            partial.write_text(found.model_dump_json(), encoding="utf-8")
-            partial.replace(verdict)
+            files.replace(verdict, found.model_dump_json())
             return found
 
     def stage(self, cell: Cell) -> str | None:

@@ -2,11 +2,14 @@
 
 An entry is a directory named by the hash of everything that determines its content. It is written beside the store and
 moved in with one rename, so that it is there whole or not at all; one lock a key keeps concurrent workers from doing the
-work twice; a manifest of checksums is verified on every read, because the runtime does not notice flipped weight bytes.
+work twice; a manifest of checksums is verified on every read, because the runtime does not notice flipped weight bytes. The
+system releases a lock when the process that has it dies; what that process left half made goes when the next entry is made.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -19,11 +22,14 @@ from typing import Any
 import filelock
 import platformdirs
 
-from zoo.errors import ZooError
+from zoo.errors import ResourceError
 
 MANIFEST = "manifest.json"
 STACK = ("torch", "transformers", "executorch", "torchao")
 """The packages whose versions are part of every key and every record."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where nothing more can be written: no space, no quota, no larger file."""
+_MAKING = "making-"
 
 
 def root() -> Path:
@@ -69,6 +75,20 @@ def source_sha256(packages: Iterable[str | Path]) -> str:
     return digest.hexdigest()
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error is about a disk (or a quota, or a file) that takes no more, by itself or by what caused it.
+
+    Native code has its own exceptions and no error number: safetensors 0.8 says "No space left on device (os error 28)".
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        if any(os.strerror(number) in str(error) for number in FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class DirectoryStore:
     """The entries of one kind.
 
@@ -89,11 +109,13 @@ class DirectoryStore:
     def get_or_make(self, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
         """The directory of ``key``, made by ``make(empty directory)`` if it is missing or damaged.
 
+        An entry that is there and whole is used, too, where nothing can be written: entries appear with a rename.
+
         Returns:
             The directory, and whether it was there already.
 
         Raises:
-            ZooError: the cache cannot be written.
+            ResourceError: the cache cannot be written, or its disk is full.
             Exception: whatever ``make`` raises; the store then holds nothing under this key.
         """
         entry = self.directory / key
@@ -102,26 +124,57 @@ class DirectoryStore:
             lock = filelock.FileLock(self.directory / f"{key}.lock")
             lock.acquire()
         except OSError as error:
-            raise ZooError(
-                f"cannot write the cache {self.directory}: {error}. Set ZOO_CACHE to a directory you can write to."
-            ) from error
+            wrong = self.damage(entry) if entry.is_dir() else "it is not there"
+            if wrong is None:
+                return entry, True
+            raise self._unwritable(f"cannot make the entry {key} ({wrong})", error) from error
         try:
-            if entry.is_dir():
-                if not self.damage(entry):
-                    return entry, True
-                shutil.rmtree(entry)
-            work = self.directory / f"making-{key}"
-            shutil.rmtree(work, ignore_errors=True)  # what a killed process left
-            try:
-                work.mkdir()
-                make(work)
-                (work / MANIFEST).write_text(json.dumps(self._checksums(work), indent=1, sort_keys=True))
-                work.rename(entry)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+            if entry.is_dir() and self.damage(entry) is None:
+                return entry, True
+            self._make(key, make)
             return entry, False
         finally:
             lock.release()
+
+    def _make(self, key: str, make: Callable[[Path], None]) -> None:
+        """Make an entry whose lock is held, in the place of one that is damaged."""
+        entry, work = self.directory / key, self.directory / f"{_MAKING}{key}"
+        damaged = work.with_name(f"{work.name}.damaged")
+        self._clear(key)
+        try:
+            work.mkdir()
+            make(work)
+            (work / MANIFEST).write_text(json.dumps(self._checksums(work), indent=1, sort_keys=True))
+            if entry.is_dir():  # whoever reads it meanwhile has the other one at once
+                entry.rename(damaged)
+            work.rename(entry)
+        except ResourceError:
+            raise
+        except Exception as error:
+            if is_full(error):
+                raise self._unwritable(f"cannot make the entry {key}", error) from error
+            raise
+        finally:
+            for left in (work, damaged):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def _clear(self, key: str) -> None:
+        """Remove what processes that were killed left half made, under this key (whose lock is held) or any other."""
+        for left in self.directory.glob(f"{_MAKING}*"):
+            other = left.name.removeprefix(_MAKING).removesuffix(".damaged")
+            if other == key:
+                shutil.rmtree(left, ignore_errors=True)
+                continue
+            with contextlib.suppress(OSError), filelock.FileLock(self.directory / f"{other}.lock", timeout=0):
+                shutil.rmtree(left, ignore_errors=True)  # nobody is at work on it
+
+    def _unwritable(self, what: str, error: BaseException) -> ResourceError:
+        """The error for an entry that cannot be made where the cache is."""
+        if is_full(error):
+            why = "no space is left there. Free some, or set ZOO_CACHE to a directory on another disk."
+        else:
+            why = f"{error}. Set ZOO_CACHE to a directory you can write to."
+        return ResourceError(f"{what} of the cache {self.directory}: {why}")
 
     @staticmethod
     def _checksums(directory: Path) -> dict[str, str]:
@@ -132,10 +185,13 @@ class DirectoryStore:
     def damage(cls, entry: Path) -> str | None:
         """What is wrong with an entry; ``None`` when each file is as it was written."""
         try:
-            expected = json.loads((entry / MANIFEST).read_text())
-        except (OSError, ValueError) as error:
+            expected = dict(json.loads((entry / MANIFEST).read_text()))
+        except (OSError, ValueError, TypeError) as error:
             return f"unreadable manifest: {error}"
-        found = cls._checksums(entry)
+        try:
+            found = cls._checksums(entry)
+        except OSError as error:
+            return f"unreadable: {error}"
         for name in sorted(set(expected) | set(found)):
             if expected.get(name) != found.get(name):
                 return f"{name} is {'missing' if name not in found else 'not as it was written'}"

@@ -10,6 +10,11 @@ class ZooError(ValueError):
     """Something the caller can put right: the message names the value, what is allowed and what to do next."""
 
 
+class ResourceError(ZooError):
+    """Something that the work needs is not to be had: space on a disk, a cache that can be written. The work itself is not to
+    blame: a cell that meets this is ``blocked``."""
+
+
 def unknown(kind: str, value: str, allowed: Iterable[str], *, hint: str = "") -> ZooError:
     """An error for a name that is not in ``allowed``, with the nearest valid ones.
 

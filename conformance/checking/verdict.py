@@ -36,7 +36,7 @@ class Verdict(BaseModel):
     task: str = ""
     layout: str = ""
     """The kind of program that was detected, and its methods."""
-    status: Literal["pass", "fail", "crash", "oom", "timeout", "inconclusive"] = "inconclusive"
+    status: Literal["pass", "fail", "crash", "oom", "timeout", "blocked", "inconclusive"] = "inconclusive"
     message: str = ""
     """One line: what the status rests on."""
     rows: list[Row] = Field(default_factory=list)

@@ -20,7 +20,10 @@ from conformance.errors import ConformanceError
 from conformance.quiet import quiet
 from conformance.sessions.protocol import SessionError
 from exporters.errors import ExportError
+from zoo.cache import is_full
 from zoo.errors import ZooError
+
+FULL = ". Free some space there; ZOO_CACHE moves the caches, and --run a run's directory."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=list(arguments) if arguments is not None else None)
     except (ZooError, ExportError, SessionError, ConformanceError, OSError) as error:
-        err.print(Text(f"error: {error}"), style="red")
+        full = isinstance(error, OSError) and is_full(error)
+        err.print(Text(f"error: {error}{FULL if full else ''}"), style="red")
         sys.exit(2)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from pathlib import Path
@@ -104,18 +107,18 @@ def run(
         limits = Limits(seconds=timeout, memory_bytes=int(memory * 2**30))
         runner = Runner(place, options=opened.options, limits=limits)
         found, interrupted = run_cells(runner, chosen, jobs)
+    if records is not None:  # before anything is printed: the terminal may be gone
+        store.merge(records, found)
     out.print()
     out.print(_summary(found, chosen))
     for record in found:
         if record.reason:
             out.print(Text(f"{record.status}: {record.cell}: {record.reason}"))
-    if records is not None:
-        store.merge(records, found)
     out.print(Text(f"records: {records or runner.records}"))
     if interrupted:
         err.print(Text(f"interrupted: {len(found)} of {count(len(chosen), 'cell')} done"))
         err.print(Text(f"the rest: zoo run --resume {place}"))
-        raise typer.Exit(130)
+        raise typer.Exit(128 + interrupted)
     stale = _expectations(found)
     if stale or any(record.status not in GREEN for record in found):
         raise typer.Exit(1)
@@ -232,11 +235,11 @@ def changed(
         err.print("code of every model was changed: zoo run --tier smoke")
 
 
-def run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> tuple[list[Record], bool]:
+def run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> tuple[list[Record], int]:
     """Run cells side by side, with a line for each on the way.
 
     Returns:
-        The records, and whether the run was interrupted before all were there.
+        The records; and the number of the signal that interrupted the run before all were there, or 0.
     """
     from conformance import suite
 
@@ -244,7 +247,7 @@ def run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> tuple[list[Recor
     known = {cell.model.name: suite.discover(cell.model, tests) for cell in cells}
     found: dict[str, Record] = {}
     began = time.monotonic()
-    with ThreadPoolExecutor(jobs) as pool, err.status("starting") as status:
+    with _signals() as received, ThreadPoolExecutor(jobs) as pool, err.status("starting") as status:
         pending = {pool.submit(runner.record, cell, known[cell.model.name]): cell for cell in cells}
         try:
             for future in _completed(pending, runner, status):
@@ -256,11 +259,35 @@ def run_cells(runner: Any, cells: Sequence[Cell], jobs: int) -> tuple[list[Recor
                     style=style(record.status),
                 )
         except KeyboardInterrupt:
+            received.append(signal.SIGINT)
+        finally:  # also when a record cannot be kept: the other cells would run for nothing
             for future in pending:
                 future.cancel()
-            runner.stop()
+            if len(found) < len(cells):
+                runner.stop()
     err.print(f"{count(len(found), 'cell')} in {time.monotonic() - began:.0f} s")
-    return [found[cell.name] for cell in cells if cell.name in found], len(found) < len(cells)
+    return [found[cell.name] for cell in cells if cell.name in found], received[0] if len(found) < len(cells) else 0
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """SIGTERM, and SIGHUP when the terminal goes, end a run as Ctrl-C does; gives the list of those that came."""
+    received: list[int] = []
+
+    def interrupt(number: int, _: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(each) is not signal.SIG_IGN:  # as nohup asks for
+                before[each] = signal.signal(each, interrupt)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_whole(runner: Any, cells: Sequence[Cell], jobs: int, status: Any) -> list[Record]:
@@ -270,7 +297,7 @@ def run_whole(runner: Any, cells: Sequence[Cell], jobs: int, status: Any) -> lis
     status.start()
     if interrupted:
         err.print(f"interrupted: {len(found)} of {count(len(cells), 'cell')} done")
-        raise typer.Exit(130)
+        raise typer.Exit(128 + interrupted)
     return found
 
 

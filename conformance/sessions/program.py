@@ -20,10 +20,10 @@ import psutil
 import torch
 from torch import Tensor
 
-from conformance import isolation
+from conformance import isolation, processes
 from conformance.sessions.protocol import SessionError
 from conformance.sessions.stderr import CapturedStderr, error_lines
-from conformance.worker import POLL_SECONDS, Limits, excess
+from conformance.worker import POLL_SECONDS, Limits
 from exporters.artifact import (
     ACCOUNT,
     HEADER_BYTES,
@@ -102,15 +102,15 @@ def _probe(path: Path, modified: int, size: int) -> None:
 
 def _within(limits: Limits, child: subprocess.Popen[bytes]) -> str | None:
     """Wait for a process and end it at its limits; the one that it exceeded."""
-    deadline = time.monotonic() + limits.seconds
+    began = time.monotonic()
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(POLL_SECONDS)
                 return None
-            exceeded = excess(psutil.Process(child.pid), limits, deadline, mapped=False)
+            exceeded = limits.exceeded(time.monotonic() - began, processes.own_bytes(psutil.Process(child.pid)))
             if exceeded is not None:
-                return exceeded[1]
+                return exceeded[-1]
     finally:
         child.kill()
         child.wait()

@@ -124,3 +124,35 @@ with runs.held(Path(sys.argv[1])):
         other.wait()
     with runs.held(run):
         pass
+
+
+def test_processes_that_say_so_work_on_a_run_together_and_no_other_does(run):
+    together = runs.held(run, together=True), runs.held(run, together=True)
+    with together[0], together[1], pytest.raises(ConformanceError, match="or pytest is at work"), runs.held(run):
+        pytest.fail("held twice")
+    with runs.held(run), pytest.raises(ConformanceError, match="at work"), runs.held(run, together=True):
+        pytest.fail("held twice")
+
+
+def test_the_first_of_many_processes_describes_their_run(tmp_path):
+    described = runs.planned(CELLS, options=OPTIONS)
+    runs.describe(tmp_path, described)
+    runs.describe(tmp_path, described.model_copy(update={"created": "later"}))
+    assert runs.read_manifest(tmp_path) == described
+
+
+def test_a_verdict_that_is_none_is_named(run, make_record):
+    verdict(run, make_record())
+    (path,) = run.glob("cells/*/verdict.json")
+    path.write_bytes(b"")
+    with pytest.raises(ConformanceError, match=r"verdict\.json is no record.*Delete it to run the cell again"):
+        runs.finished(run)
+
+
+def test_a_blocked_cell_is_not_done(run, make_record):
+    done, blocked = make_record(configuration="xnnpack-fp32"), make_record(configuration="portable-fp32", status="blocked")
+    for record in (done, blocked):
+        verdict(run, record)
+    assert runs.finished(run) == {done.cell: done, blocked.cell: blocked}
+    assert runs.restore_records(run) == 1
+    assert read(run / runs.RECORDS) == [done]

@@ -1,10 +1,18 @@
+import errno
 import json
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import filelock
 import pytest
 
 from zoo import ZooError
 from zoo.cache import MANIFEST, DirectoryStore, directory_sha256, source_sha256, stack_versions
+from zoo.errors import ResourceError
 
 
 @pytest.fixture
@@ -39,8 +47,11 @@ def test_an_entry_is_made_once(store):
         lambda entry: (entry / "extra").write_text(""),
         lambda entry: (entry / MANIFEST).unlink(),
         lambda entry: (entry / MANIFEST).write_text("{"),
+        lambda entry: (entry / MANIFEST).write_text("7"),
+        lambda entry: (entry / MANIFEST).write_text("[1]"),
+        lambda entry: (entry / MANIFEST).write_bytes(b"\xff"),
     ],
-    ids=["altered", "missing", "added", "no manifest", "broken manifest"],
+    ids=["altered", "missing", "added", "no manifest", "broken manifest", "no mapping", "no pairs", "no text"],
 )
 def test_a_damaged_entry_is_noticed_and_made_again(store, harm):
     make = maker()
@@ -96,6 +107,126 @@ def test_hashes_cover_names_and_bytes(tmp_path):
     after = directory_sha256(tmp_path), source_sha256([tmp_path])
     assert before[0] != after[0]
     assert before[1] != after[1]
+
+
+MAKER = """
+import os, sys, time
+from pathlib import Path
+from zoo.cache import DirectoryStore
+
+base, key, hang = sys.argv[1:]
+
+def make(directory):
+    (directory / "nested").mkdir()
+    (directory / "nested" / "file").write_text("content")
+    with (Path(base) / "makes").open("a") as log:
+        log.write(f"{os.getpid()}\\n")
+    while hang == "hang":
+        time.sleep(0.05)
+    time.sleep(0.3)
+
+print("started", flush=True)
+input()
+entry, cached = DirectoryStore("things", Path(base)).get_or_make(key, make)
+print((entry / "nested" / "file").read_text(), cached)
+"""
+
+
+def process(tmp_path, key="k", hang=""):
+    """Another process, at the point where it asks for an entry."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", MAKER, str(tmp_path), key, hang],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert other.stdout.readline() == "started\n"
+    return other
+
+
+def test_two_processes_that_meet_at_a_damaged_entry_make_it_once(store, tmp_path):
+    entry, _ = store.get_or_make("k", maker())
+    (entry / "nested" / "file").write_text("corrupted")
+    others = [process(tmp_path), process(tmp_path)]
+    for other in others:
+        other.stdin.write("\n")
+        other.stdin.flush()
+    told = sorted(other.communicate(timeout=60)[0] for other in others)
+    assert told == ["content False\n", "content True\n"]
+    assert len((tmp_path / "makes").read_text().split()) == 1
+    assert store.damage(entry) is None
+
+
+def test_a_process_that_is_killed_with_the_lock_lets_the_next_one_go_on(store, tmp_path):
+    with process(tmp_path, hang="hang") as killed:
+        killed.stdin.write("\n")
+        killed.stdin.flush()
+        until = time.monotonic() + 60
+        while not (tmp_path / "makes").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        with filelock.FileLock(store.directory / "other.lock"):  # somebody is at work on this one
+            (store.directory / "making-other").mkdir()
+            waiting = process(tmp_path)
+            waiting.stdin.write("\n")
+            waiting.stdin.flush()
+            time.sleep(0.2)
+            assert waiting.poll() is None
+            killed.kill()
+            assert waiting.communicate(timeout=60)[0] == "content False\n"
+            assert sorted(path.name for path in store.directory.iterdir() if path.is_dir()) == ["k", "making-other"]
+    store.get_or_make("third", maker())
+    assert sorted(path.name for path in store.directory.iterdir() if path.is_dir()) == ["k", "third"]
+
+
+def test_a_damaged_entry_stays_until_the_next_one_is_whole(store):
+    entry, _ = store.get_or_make("k", maker())
+    (entry / "nested" / "file").write_text("corrupted")
+
+    def fail(directory):
+        assert entry.is_dir()
+        raise RuntimeError("again not")
+
+    with pytest.raises(RuntimeError, match="again not"):
+        store.get_or_make("k", fail)
+    assert store.damage(entry)
+    assert store.get_or_make("k", maker()) == (entry, False)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT])
+def test_an_entry_that_is_there_needs_no_cache_that_can_be_written(store, monkeypatch, number):
+    def refuse(self, *args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    entry, _ = store.get_or_make("k", maker())
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    assert store.get_or_make("k", maker()) == (entry, True)
+    told = "a directory on another disk" if number in (errno.ENOSPC, errno.EDQUOT) else "a directory you can write to"
+    with pytest.raises(ResourceError, match=rf"missing \(it is not there\).*[sS]et ZOO_CACHE to {told}"):
+        store.get_or_make("missing", maker())
+    (entry / "nested" / "file").write_text("corrupted")
+    with pytest.raises(ResourceError, match="k \\(nested/file is not as it was written\\)"):
+        store.get_or_make("k", maker())
+
+
+def native(directory):
+    try:
+        raise RuntimeError("No space left on device (os error 28)")
+    except RuntimeError as error:
+        raise ValueError("cannot save the weights") from error
+
+
+def full(directory):
+    (directory / "half").write_text("written")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("make", [full, native])
+def test_a_disk_that_gets_full_is_named_and_holds_no_half_an_entry(store, make):
+    with pytest.raises(ResourceError, match="set ZOO_CACHE to a directory on another disk") as caught:
+        store.get_or_make("k", make)
+    assert str(store.directory) in str(caught.value)
+    assert [path.name for path in store.directory.iterdir() if path.is_dir()] == []
 
 
 def test_what_a_killed_process_left_is_cleared_away(store):
