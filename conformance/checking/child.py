@@ -20,7 +20,7 @@ from conformance.checking.constants import check_constants
 from conformance.checking.verdict import Row, Verdict
 from conformance.compare.boxes import align
 from conformance.compare.cache_state import Known, another, check_cache_state, fill, longest
-from conformance.compare.contract import realised
+from conformance.compare.contract import misstated, realised
 from conformance.compare.degeneracy import SMALLEST_MAGNITUDE
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tokens import compare_tokens, judge_tokens
@@ -210,7 +210,8 @@ def _constants(subject: Subject, verdict: Verdict) -> None:
     if left and subject.account is None:
         verdict.leave("other constants", f"nothing in the checkpoint decides {', '.join(left)}")
     if subject.account is not None:
-        wrong = realised(Artifact(subject.path.parent, subject.account), unquantized_bytes=None)
+        artifact = Artifact(subject.path.parent, subject.account)
+        wrong = realised(artifact, unquantized_bytes=None) + misstated(artifact)
         verdict.add(
             "options",
             Check(status="fail" if wrong else "pass", message="; ".join(wrong) or "what was asked for is in the program"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from conformance.record import Check
 from conformance.sessions.program import Program
-from exporters.artifact import Account, Artifact
+from exporters.artifact import HEADER_BYTES, Account, Artifact, program_parts
 from exporters.config import ExportConfig
 from exporters.quantize import DECODER, ENCODER
 from zoo.model import Model
@@ -41,13 +41,20 @@ class Signature:
 
 
 def check_contract(
-    model: Model, artifact: Artifact, session: Program, signature: Signature, *, unquantized_bytes: int | None
+    model: Model,
+    artifact: Artifact,
+    session: Program,
+    signature: Signature,
+    *,
+    unquantized_bytes: int | None,
+    linear_layers: Mapping[str, int],
 ) -> Check:
     """Compare a program with the registry row, the model's configuration and the export configuration.
 
     Args:
         unquantized_bytes: Size of the checkpoint's linear and embedding weights in the configuration's dtype; ``None`` where
             the file's size says nothing of them.
+        linear_layers: The checkpoint's modules that are to be quantized, with the linear layers that each of them is.
     """
     wrong: list[str] = []
     for name, expected in {**signature.constants, **artifact.config.metadata}.items():
@@ -60,7 +67,8 @@ def check_contract(
     if entry_points != set(model.methods):
         wrong.append(f"methods are {sorted(entry_points)}, expected {sorted(model.methods)}")
     wrong += _shapes(session, signature)
-    wrong += realised(artifact, unquantized_bytes=unquantized_bytes)
+    wrong += realised(artifact, unquantized_bytes=unquantized_bytes) + misstated(artifact)
+    wrong += overlooked(artifact.account, linear_layers)
     if artifact.account.wrapper != model.wrapper:
         wrong.append(f"the wrapper is {artifact.account.wrapper}, expected {model.wrapper}")
     return Check(
@@ -168,6 +176,49 @@ def _shapes(session: Program, signature: Signature) -> list[str]:
             wrong.append(f"{name}: inputs are {inputs}, expected {expected.inputs}")
         if outputs != expected.outputs:
             wrong.append(f"{name}: outputs are {outputs}, expected {expected.outputs}")
+    return wrong
+
+
+def overlooked(account: Account, linear_layers: Mapping[str, int]) -> list[str]:
+    """The linear layers that the exporter says neither that it quantized nor why it did not: ``realised`` counts those that it
+    speaks of.
+
+    Args:
+        linear_layers: As ``check_contract`` takes them.
+    """
+    done = [layer["name"] for layer in account.quantization["layers"] if layer["kind"] == "linear"]
+    left = [layer["name"] for layer in account.quantization["skipped"]]
+
+    def within(names: list[str], module: str) -> int:
+        return sum(name == module or name.startswith(f"{module}.") for name in names)
+
+    lost = [name for name, count in linear_layers.items() if within(done, name) < count and not within(left, name)]
+    return [f"of the linear layers, {len(lost)} are not accounted for: {', '.join(lost[:4])}"] if lost else []
+
+
+def misstated(artifact: Artifact) -> list[str]:
+    """What the account says of the program and the program's file does not: ``realised`` takes the account's word.
+
+    Raises:
+        ExportError: the file is missing or damaged.
+    """
+    from exporters.inspection import inspect
+
+    account, file = artifact.account, inspect(artifact.program)
+    operators = {operator.name.partition(".")[0] for method in file.methods for operator in method.operators}
+    backends = {delegate.backend for method in file.methods for delegate in method.delegates}
+    wrong = [
+        f"{kind} that only the account has are {sorted(told - found)}, those that only the program has {sorted(found - told)}"
+        for kind, told, found in (
+            ("operators", set(account.realised.operators), operators),
+            ("delegates", set(account.realised.backends), backends),
+        )
+        if told != found
+    ]
+    with artifact.program.open("rb") as opened:
+        stored = file.file.bytes - program_parts(opened.read(HEADER_BYTES)).program
+    if account.file.data_bytes != stored:
+        wrong.append(f"the account has {account.file.data_bytes} bytes of weights, and the program has {stored}")
     return wrong
 
 

@@ -286,6 +286,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
             session,
             task.signature(model, eager_model, artifact, reference),
             unquantized_bytes=stages.weight_bytes(eager_model, config),
+            linear_layers=stages.linear_layers(eager_model, config),
         )
     with trail.stage("run"):
         found = _answers(task, session, reference, eos, guess=False)

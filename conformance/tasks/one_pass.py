@@ -135,6 +135,7 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
             session,
             task.signature(eager_model.config, artifact),
             unquantized_bytes=stages.weight_bytes(eager_model, config),
+            linear_layers=stages.linear_layers(eager_model, config),
         )
     limits = tolerance(config)
     with trail.stage("run"):

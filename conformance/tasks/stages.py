@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from conformance.artifacts import cached_export
 from conformance.compare.degeneracy import check_baseline
@@ -80,6 +81,24 @@ def weight_bytes(model: Any, config: ExportConfig) -> int | None:
     # XNNPACK's delegate stores the weights of convolutions in fp32, also for fp16 (executorch 1.4.1).
     stored = 4 if config.recipe == "xnnpack" and config.dtype == "fp16" else size
     return None if convolutions > linear else size * linear + stored * convolutions
+
+
+def linear_layers(model: Any, config: ExportConfig) -> dict[str, int]:
+    """What the configuration asks to quantize: modules by name, with the linear layers that each of them is. A mixture of
+    experts is as many as are stacked in it, whatever the exporter makes of it."""
+    from exporters.components import encoders
+
+    front = {id(module) for encoder in encoders(model) for module in encoder.modules()}
+    found: dict[str, int] = {}
+    for name, module in model.named_modules():
+        if (config.qlinear_encoder if id(module) in front else config.qlinear) is None:
+            continue
+        stacked = [weight for weight in module.parameters(recurse=False) if weight.dim() == 3]
+        if isinstance(module, (torch.nn.Linear, Conv1D)):
+            found[name] = 1
+        elif stacked and "expert" in name:
+            found[name] = sum(weight.shape[0] for weight in stacked)
+    return found
 
 
 def call_off(record: Record, why: str | None) -> None:
