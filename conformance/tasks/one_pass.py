@@ -41,6 +41,8 @@ class Examples:
     """Tokens of a text at most; ``None`` for images and sounds."""
     taught: bool = False
     """Whether the targets are what the checkpoint was trained to answer."""
+    margin: float | None = None
+    """The smallest margin, in logits, with which it answered so when its training ended; ``None`` if that is not known."""
     max_source_len: int | None = None
     """Samples of a sound at most; ``None`` for others."""
 
