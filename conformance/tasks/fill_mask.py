@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance.compare.contract import LONG, MethodSignature, Signature, text_constants
+from conformance.compare.contract import LONG, SCALAR_TYPES, MethodSignature, Signature, text_constants
 from conformance.compare.degeneracy import untaught, vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tolerance import MAX_ABS_ERROR
@@ -81,9 +81,10 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
 def text_signature(configuration: Any, artifact: Artifact, width: int) -> Signature:
     """Ids and mask in, ``width`` numbers for each token out."""
     length = artifact.account.max_seq_len or 0
+    tokens = ((1, length), LONG)
     return Signature(
         constants=text_constants(configuration, artifact),
-        methods={"forward": MethodSignature((((1, length), LONG), ((1, length), LONG)), ((1, length, width),))},
+        methods={"forward": MethodSignature((tokens, tokens), ((1, length, width),), SCALAR_TYPES[artifact.config.dtype])},
     )
 
 
