@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from conformance.sessions.seq2seq import ExecuTorchSeq2Seq
-from exporters.wrappers.seq2seq_lm import TextDecoder
 from tests.faults.defects import defect, on_model
 from tests.faults.tampering import first_input, on_call, reprogrammed, says
 
@@ -39,29 +38,6 @@ def relative_positions_off_by_a_bucket(patch):
     on_model(patch, change)
 
 
-@defect("exporter", BART, caught_by="logits")
-def bias_of_the_output_dropped(patch):
-    """The bias that is added to the logits, a buffer and no parameter, is left out."""
-    on_model(patch, lambda model: model.final_logits_bias.zero_())
-
-
-@defect("exporter", BART, caught_by="logits")
-def offset_of_positions_forgotten(patch):
-    """The encoder's table of positions is read from its first row on; the first two belong to no position."""
-    on_model(patch, lambda model: setattr(model.model.encoder.embed_positions, "offset", 0))
-
-
-@defect("exporter", BART, caught_by="source")
-def padding_attended_by_the_decoder(patch):
-    """The decoder does not look at the mask of what it reads."""
-    sound = TextDecoder.forward
-    patch.setattr(
-        TextDecoder,
-        "forward",
-        lambda self, tokens, positions, states, mask: sound(self, tokens, positions, states, torch.ones_like(mask)),
-    )
-
-
 @defect("exporter", WHISPER, caught_by="logits")
 def positions_of_the_encoder_off_by_one(patch):
     """Every state of the encoder is given the position of the one before."""
@@ -81,6 +57,12 @@ def padding_attended_by_the_encoder(patch):
         ExecuTorchSeq2Seq,
         lambda method, inputs: (inputs[0], torch.ones_like(inputs[1])) if method == "encoder" else inputs,
     )
+
+
+@defect("session", BART, caught_by="source")
+def padding_attended_by_the_decoder(patch):
+    """The decoder is told that padding was text."""
+    on_states(patch, lambda before, read: (read[0], torch.ones_like(read[1])))
 
 
 @defect("session", BART_STATIC, caught_by="logits")
@@ -120,7 +102,7 @@ def end_of_a_sound_lost(patch):
     on_states(patch, change)
 
 
-@defect("session", T5, WHISPER, caught_by="source")
+@defect("session", T5, caught_by="source")
 def cross_attention_stale(patch):
     """The decoder reads what the encoder said of the first source, whatever comes after."""
     on_states(patch, lambda before, read: before or read)

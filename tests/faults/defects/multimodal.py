@@ -62,9 +62,9 @@ def images_swapped(patch):
     )
 
 
-@defect("session", LLAVA, VOXTRAL, caught_by="logits")
+@defect("session", LLAVA, caught_by="logits")
 def features_stale(patch):
-    """The images or sounds of the request before are shown."""
+    """The images of the request before are shown."""
     on_features(patch, lambda before, features: before if len(before) == len(features) else features)
 
 
@@ -111,23 +111,10 @@ def rows_and_columns_ignored(patch):
     patch.setattr(MultimodalSession, "_places", lambda self: torch.arange(len(self._sequence)).repeat(3, 1))
 
 
-@defect("session", QWEN, caught_by="logits")
-def rows_and_columns_swapped(patch):
-    """Rows of an image are taken for its columns."""
-    places = MultimodalSession._places
-    patch.setattr(MultimodalSession, "_places", lambda self: places(self)[[0, 2, 1]])
-
-
-@defect("session", LLAVA, GEMMA, caught_by="encoder")
+@defect("session", LLAVA, caught_by="encoder")
 def channels_swapped(patch):
     """The program is shown blue for red."""
     on_call(patch, MultimodalSession, first_input("vision_encoder", lambda pixels: pixels.flip(1)))
-
-
-@defect("session", LLAVA, caught_by="encoder")
-def image_transposed(patch):
-    """The program is shown an image on its side."""
-    on_call(patch, MultimodalSession, first_input("vision_encoder", lambda pixels: pixels.transpose(2, 3)))
 
 
 @defect("session", GEMMA, caught_by="encoder")

@@ -56,17 +56,6 @@ def first_token_masked(patch):
     on_call(patch, ExecuTorchInference, change)
 
 
-@defect("exporter", BERT, caught_by="logits")
-def positions_off_by_one(patch):
-    """Every token is given the position of the one after it."""
-
-    def change(model):
-        table = model.base_model.embeddings.position_embeddings.weight
-        table.data = table.data.roll(-1, 0)
-
-    on_model(patch, change)
-
-
 @defect("exporter", BERT, caught_by="shapes")
 def positions_stop_halfway(patch):
     """From the 32nd token on all of a text have the same position."""
@@ -76,12 +65,6 @@ def positions_stop_halfway(patch):
         table[32:] = table[32].clone()
 
     on_model(patch, change)
-
-
-@defect("exporter", BERT, caught_by="logits")
-def segments_dropped(patch):
-    """The embedding of the first segment is not added."""
-    on_model(patch, lambda model: model.base_model.embeddings.token_type_embeddings.weight.zero_())
 
 
 @defect("exporter", BERT, caught_by="logits")
@@ -153,12 +136,6 @@ def padding_not_cut(patch):
     patch.setattr(ExecuTorchInference, "infer", whole)
 
 
-@defect("session", MINILM_STATIC, caught_by="shapes")
-def padding_not_masked(patch):
-    """The tokens that fill up a text are attended to."""
-    on_call(patch, ExecuTorchInference, lambda method, inputs: (inputs[0], torch.ones_like(inputs[1])))
-
-
 @defect("exporter", EMBEDDING, caught_by="hidden_states")
 def final_norm_skipped(patch):
     """The states of the last layer are answered without their normalisation."""
@@ -175,7 +152,7 @@ def token_before_the_last_embedded(patch):
 # Images.
 
 
-@defect("session", VIT, RESNET, caught_by="logits")
+@defect("session", VIT, caught_by="logits")
 def channels_swapped(patch):
     """The program is shown blue for red."""
     on_input(patch, lambda pixels: pixels.flip(1))
@@ -185,12 +162,6 @@ def channels_swapped(patch):
 def image_transposed(patch):
     """The program is shown an image on its side."""
     on_input(patch, lambda pixels: pixels.transpose(2, 3))
-
-
-@defect("session", VIT, caught_by="logits")
-def image_normalised_twice(patch):
-    """The program is shown an image from which the mean was taken twice."""
-    on_input(patch, lambda pixels: (pixels - 0.5) / 0.5)
 
 
 @defect("session", RESNET, caught_by="logits")
@@ -253,18 +224,6 @@ def statistics_of_the_image(patch):
 def epsilon_of_another_framework(patch):
     """Batch normalisation adds a thousandth to the variance, as TensorFlow does."""
     on_parts(patch, torch.nn.BatchNorm2d, lambda norm: setattr(norm, "eps", 1e-3))
-
-
-@defect("artifact", VIT, caught_by="contract")
-def image_size_wrong(directory):
-    """The program says that its images are 384 pixels wide."""
-    says(directory, get_image_height=384, get_image_width=384)
-
-
-@defect("artifact", VIT, caught_by="contract")
-def number_of_classes_wrong(directory):
-    """The program says that it knows the classes of ImageNet."""
-    says(directory, get_num_labels=1000)
 
 
 @defect("session", VIT, caught_by="baseline")

@@ -1,4 +1,4 @@
-"""A twin answers what it was trained to, as certainly as when its training ended; and what it is about decides what it answers."""
+"""A baseline that is not certain of what it was taught, or does not look at what it is about, proves nothing."""
 
 import pytest
 import torch
