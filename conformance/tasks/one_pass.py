@@ -146,11 +146,11 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
         )
     with trail.stage("compare"):
         misshapen = next(filter(None, map(other_shape, expected, found)), None)
-        if misshapen is None:
-            task.judge(Judgement(examples, config, limits, fp32, expected, found, request.scale != "full"), record)
-        elif shapes.status == "pass":
+        if misshapen is not None and shapes.status == "pass":
             shapes = Check(status="fail", message=f"an example: {misshapen}")
         record.checks["shapes"] = shapes
+        if misshapen is None:
+            task.judge(Judgement(examples, config, limits, fp32, expected, found, request.scale != "full"), record)
         stages.call_off(record, empty)
     with trail.stage("measure"):
         measured = latency.measure_inference({"eager": eager, "executorch": session}, examples.inputs[0])

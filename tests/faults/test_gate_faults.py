@@ -15,6 +15,9 @@ from tests.faults import defects
 from tests.faults.defects.gate import GEMMA, Side, experiment
 
 CELL = GEMMA
+GATED = [found for found in defects.load().values() if found.place == "gate"]
+DRAWS = 20
+"""Gatings of launches that were made before, each of others."""
 BASELINE_LAUNCHES = 12
 
 
@@ -30,11 +33,6 @@ def record(tmp_path_factory, artifact):
 def judged(before, after, **options):
     sides = [{record.cell: baselines.entry(record)} for record in (before, after)]
     return gate.judge(*sides, covered=sides[0], **options)
-
-
-GATED = [found for found in defects.load().values() if found.place == "gate"]
-DRAWS = 20
-"""Gatings of launches, each of others."""
 
 
 @pytest.mark.parametrize("found", GATED, ids=lambda found: found.id)
