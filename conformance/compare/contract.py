@@ -28,6 +28,8 @@ class MethodSignature:
     """Largest shape and ExecuTorch's ``ScalarType`` of each input."""
     outputs: tuple[tuple[int, ...], ...]
     """Largest shape of each output."""
+    answers: int | None = None
+    """``ScalarType`` of the outputs, where that says in what the method computes; ``None`` where its inputs say so."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,9 @@ def _shapes(session: Program, signature: Signature) -> list[str]:
             wrong.append(f"{name}: inputs are {inputs}, expected {expected.inputs}")
         if outputs != expected.outputs:
             wrong.append(f"{name}: outputs are {outputs}, expected {expected.outputs}")
+        types = [meta.output_tensor_meta(index).dtype() for index in range(meta.num_outputs())]
+        if expected.answers is not None and set(types) != {expected.answers}:
+            wrong.append(f"{name}: outputs are of the types {types}, expected {expected.answers}")
     return wrong
 
 

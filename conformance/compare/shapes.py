@@ -53,7 +53,11 @@ def check_shapes(
     wrong: list[str] = []
     worst_error = worst_relative = 0.0
     for name, each, real in ways:
-        expected, found = (asked.infer(each)[:real].clone() for asked in (baseline, session))
+        expected, found = (asked.infer(each).clone() for asked in (baseline, session))
+        if misshapen := other_shape(expected, found):
+            wrong.append(f"{name}: {misshapen}")
+            continue
+        expected, found = expected[:real], found[:real]
         difference = (align(expected, found) - expected).double()
         error = float(difference.abs().max())
         relative = float((difference.norm(dim=1) / expected.double().norm(dim=1).clamp_min(1e-30)).max())
@@ -76,6 +80,13 @@ def check_shapes(
         message="; ".join(told) or f"{len(ways)} inputs are answered as eager PyTorch does: {closeness}",
         metrics={"ways": len(ways), "max_abs_error": worst_error, "relative_error": worst_relative, "refusal": refusal},
     )
+
+
+def other_shape(expected: Tensor, found: Tensor) -> str | None:
+    """What is wrong with the shape of an answer; ``None`` if it is the baseline's."""
+    if expected.shape == found.shape:
+        return None
+    return f"the answer has the shape {tuple(found.shape)}, and the baseline's {tuple(expected.shape)}"
 
 
 Way = tuple[str, Mapping[str, Tensor], int | None]

@@ -72,6 +72,10 @@ class EagerMultimodalSession(EagerSession):
         return arguments(self.model, tokens == self._placeholder, given)
 
 
+MODALITIES = {"vision_encoder": "image", "audio_encoder": "audio"}
+"""What the placeholders of a text stand for, by the method that makes embeddings of it."""
+
+
 class MultimodalSession(ExecuTorchSession):
     """A ``.pte`` of ``MultiModalTextToTextExportableModule``; the arguments are ``Program``'s."""
 
@@ -82,8 +86,11 @@ class MultimodalSession(ExecuTorchSession):
         self, path: str | os.PathLike[str], *, expected: ProgramFile | None = None, threads: int = 1, verify: bool = True
     ) -> None:
         super().__init__(path, expected=expected, threads=threads, verify=verify)
-        self._encoder = next(name for name in ("vision_encoder", "audio_encoder") if name in self.methods)
-        name = {"vision_encoder": "image", "audio_encoder": "audio"}[self._encoder]
+        self._encoder = next((name for name in MODALITIES if name in self.methods), "")
+        if not self._encoder:
+            told = ", ".join(sorted(self.methods))
+            raise SessionError(f"{self.path} has no method {' or '.join(map(repr, MODALITIES))}; it has {told}.")
+        name = MODALITIES[self._encoder]
         self.load(self._encoder)
         self._placeholder = self.integer(f"get_{name}_token_id")
         self._embeddings = self.integer(f"get_{name}_seq_len")

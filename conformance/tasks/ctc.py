@@ -16,7 +16,7 @@ from conformance.compare.tolerance import MAX_ABS_ERROR
 from conformance.record import Check, Record
 from conformance.tasks.fill_mask import judge_filled
 from conformance.tasks.one_pass import Examples, Judgement, Task
-from conformance.tasks.speech_recognition import extractor_of, longest_of
+from conformance.tasks.speech_recognition import extractor_of, told_of
 from conformance.trail import CellRequest
 from exporters.artifact import Artifact
 from zoo.model import Model
@@ -30,14 +30,15 @@ FEWEST_LETTERS = 3
 def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) -> Examples:
     """The reference sounds, through the checkpoint's feature extractor, and what a twin has learned to write about them."""
     extractor = extractor_of(checkpoint)
-    longest, samples = longest_of(checkpoint, eager)
-    labels = {sample["sound"]: tuple(sample["labels"]) for sample in samples}
+    told = told_of(checkpoint, eager)
+    labels = {sample["sound"]: tuple(sample["labels"]) for sample in told["samples"]}
     names = [prompt.text for prompt in model.reference_prompts]
     return Examples(
         inputs=tuple(features(extractor, sounds.draw(name)) for name in names),
         targets=tuple((labels.get(name), eager.config.pad_token_id) for name in names),
         max_seq_len=None,
-        max_source_len=longest,
+        max_source_len=told["max_source_len"],
+        margin=told.get("smallest_margin"),
     )
 
 
@@ -75,7 +76,9 @@ def _proves_nothing(examples: Examples, answers: tuple[Tensor, ...]) -> str | No
     if trained and letters < FEWEST_LETTERS:
         return f"the baseline writes {letters} different letters, {FEWEST_LETTERS} are needed"
     labels = [labels for labels, _ in examples.targets]
-    return vacuous(answers, None) or (untaught(labels, _spelt(examples, answers)) if trained else None)
+    if trained:
+        return vacuous(answers, None) or untaught(labels, _spelt(examples, answers), logits=answers, margin=examples.margin)
+    return vacuous(answers, None)
 
 
 def _judge(judgement: Judgement, record: Record) -> None:

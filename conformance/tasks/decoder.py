@@ -46,6 +46,8 @@ class Reference:
     max_seq_len: int
     taught: bool = False
     """Whether the continuations are what the checkpoint was trained to say."""
+    margin: float | None = None
+    """The smallest margin, in logits, with which it said so when its training ended; ``None`` if that is not known."""
     new_tokens: int = 0
     """Tokens to decode for each prompt, if the cache has room for them."""
     conditions: tuple[Mapping[str, Tensor], ...] = ()
@@ -343,7 +345,12 @@ def _untaught(reference: Reference, fp32: Answers) -> str | None:
     if not reference.taught:
         return None
     pairs = zip(reference.prompts, reference.sequences, strict=True)
-    return untaught([sequence[len(prompt) :] for prompt, sequence in pairs], [said.tokens for said in fp32.generations])
+    return untaught(
+        [sequence[len(prompt) :] for prompt, sequence in pairs],
+        [said.tokens for said in fp32.generations],
+        logits=fp32.logits,
+        margin=reference.margin,
+    )
 
 
 def _memory(reference: Reference, session: GenerationSession) -> Check:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance.compare.contract import LONG, MethodSignature, Signature, text_constants
+from conformance.compare.contract import LONG, SCALAR_TYPES, MethodSignature, Signature, text_constants
 from conformance.compare.degeneracy import untaught, vacuous
 from conformance.compare.logits import compare_logits, judge_logits, judge_quality
 from conformance.compare.tolerance import MAX_ABS_ERROR
@@ -57,8 +57,11 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
     length = longest(model, request, checkpoint, eager)
     path = checkpoint / "reference.json"
     samples: list[tuple[list[int], list[list[int]]]] = []
+    margin: float | None = None
     if path.is_file():
-        samples = [(sample["tokens"], sample["targets"]) for sample in json.loads(path.read_text(encoding="utf-8"))["samples"]]
+        told = json.loads(path.read_text(encoding="utf-8"))
+        margin = told.get("smallest_margin")
+        samples = [(sample["tokens"], sample["targets"]) for sample in told["samples"]]
     else:
         coder = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
         for prompt, answer in texts.pairs(model):
@@ -71,15 +74,17 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
         targets=tuple(tuple(map(tuple, targets)) for _, targets in samples),
         max_seq_len=length,
         taught=path.is_file(),
+        margin=margin,
     )
 
 
 def text_signature(configuration: Any, artifact: Artifact, width: int) -> Signature:
     """Ids and mask in, ``width`` numbers for each token out."""
     length = artifact.account.max_seq_len or 0
+    tokens = ((1, length), LONG)
     return Signature(
         constants=text_constants(configuration, artifact),
-        methods={"forward": MethodSignature((((1, length), LONG), ((1, length), LONG)), ((1, length, width),))},
+        methods={"forward": MethodSignature((tokens, tokens), ((1, length, width),), SCALAR_TYPES[artifact.config.dtype])},
     )
 
 
@@ -98,7 +103,9 @@ def _proves_nothing(examples: Examples, answers: tuple[Tensor, ...]) -> str | No
     logits = _masked(examples, answers)
     targets = [[target for _, target in targets] for targets in examples.targets]
     said = [each.argmax(-1).tolist() for each in logits]
-    return vacuous(logits, None) or (untaught(targets, said) if examples.taught else None)
+    if examples.taught:
+        return vacuous(logits, None) or untaught(targets, said, logits=logits, margin=examples.margin)
+    return vacuous(logits, None)
 
 
 def _judge(judgement: Judgement, record: Record) -> None:

@@ -34,8 +34,10 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
 
     processor = AutoImageProcessor.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True, backend="pil")
     path = checkpoint / "reference.json"
+    margin: float | None = None
     if path.is_file():
-        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
+        told = json.loads(path.read_text(encoding="utf-8"))
+        samples, margin = told["samples"], told.get("smallest_margin")
         shown: list[tuple[str, Image.Image]] = [
             (sample["label"], Image.open(checkpoint / sample["image"])) for sample in samples
         ]
@@ -47,6 +49,7 @@ def _examples(model: Model, request: CellRequest, checkpoint: Path, eager: Any) 
         targets=tuple(labels.get(name) for name, _ in shown),
         max_seq_len=None,
         taught=path.is_file(),
+        margin=margin,
     )
 
 
@@ -77,7 +80,9 @@ def _signature(configuration: Any, artifact: Artifact) -> Signature:
 def _proves_nothing(examples: Examples, answers: tuple[Tensor, ...]) -> str | None:
     said = [answer.argmax(-1).tolist() for answer in answers]
     right = [[label] for label in examples.targets]
-    return vacuous(answers, None) or (untaught(right, said) if examples.taught else None)
+    if examples.taught:
+        return vacuous(answers, None) or untaught(right, said, logits=answers, margin=examples.margin)
+    return vacuous(answers, None)
 
 
 def _judge(judgement: Judgement, record: Record) -> None:

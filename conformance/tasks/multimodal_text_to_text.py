@@ -45,13 +45,14 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
     filler = tuple(tokenizer(FILLER, add_special_tokens=False)["input_ids"])
     path = checkpoint / "reference.json"
     if path.is_file():
-        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
+        told = json.loads(path.read_text(encoding="utf-8"))
+        samples = told["samples"]
         shown = [[_item(model, checkpoint, name) for name in sample["shown"]] for sample in samples]
         sequences = tuple(tuple(sample["tokens"]) for sample in samples)
         prompts = tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples)
         conditions = [_prepared(processor, each) for each in shown]
         learned = _with(model, eager, prompts, sequences, conditions, max_seq_len, max_seq_len, filler)
-        return replace(learned, taught=True)
+        return replace(learned, taught=True, margin=told.get("smallest_margin"))
     size = getattr(getattr(eager.config, "vision_config", None), "image_size", None) or PIXELS
     size = size if isinstance(size, int) else size[0]
     conditions = [

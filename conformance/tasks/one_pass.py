@@ -14,7 +14,7 @@ from torch import Tensor
 from conformance import latency
 from conformance.compare.contract import Signature, check_contract
 from conformance.compare.memory import check_memory
-from conformance.compare.shapes import Align, as_it_is, check_shapes
+from conformance.compare.shapes import Align, as_it_is, check_shapes, other_shape
 from conformance.compare.tolerance import Tolerance, tolerance
 from conformance.record import Check, Record
 from conformance.sessions.eager import EagerInference, baseline_inference
@@ -41,6 +41,8 @@ class Examples:
     """Tokens of a text at most; ``None`` for images and sounds."""
     taught: bool = False
     """Whether the targets are what the checkpoint was trained to answer."""
+    margin: float | None = None
+    """The smallest margin, in logits, with which it answered so when its training ended; ``None`` if that is not known."""
     max_source_len: int | None = None
     """Samples of a sound at most; ``None`` for others."""
 
@@ -144,8 +146,12 @@ def _run(task: Task, model: Model, request: CellRequest, trail: Trail, record: R
             session, rounding, examples.inputs, examples.max_seq_len, limits, sounds=session.sounds, align=task.align
         )
     with trail.stage("compare"):
+        misshapen = next(filter(None, map(other_shape, expected, found)), None)
+        if misshapen is not None and shapes.status == "pass":
+            shapes = Check(status="fail", message=f"an example: {misshapen}")
         record.checks["shapes"] = shapes
-        task.judge(Judgement(examples, config, limits, fp32, expected, found, request.scale != "full"), record)
+        if misshapen is None:
+            task.judge(Judgement(examples, config, limits, fp32, expected, found, request.scale != "full"), record)
         stages.call_off(record, empty)
     with trail.stage("measure"):
         measured = latency.measure_inference({"eager": eager, "executorch": session}, examples.inputs[0])

@@ -36,17 +36,17 @@ def extractor_of(checkpoint: Path) -> Any:
     return AutoFeatureExtractor.from_pretrained(checkpoint, trust_remote_code=False, local_files_only=True)
 
 
-def longest_of(checkpoint: Path, eager: Any) -> tuple[int, list[dict[str, Any]]]:
-    """What a twin was made for: samples or frames of its longest sound, and its samples; at other scales those of
-    ``sounds.MAX_SECONDS``, and none."""
+def told_of(checkpoint: Path, eager: Any) -> dict[str, Any]:
+    """What a twin was made for, as its ``reference.json`` tells: ``max_source_len``, samples or frames of its longest sound,
+    and its ``samples``; at other scales those of ``sounds.MAX_SECONDS``, and none."""
     path = checkpoint / "reference.json"
     if path.is_file():
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return told["max_source_len"], told["samples"]
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return told
     extractor = extractor_of(checkpoint)
     silence = np.zeros(sounds.MAX_SECONDS * extractor.sampling_rate, dtype=np.float32)
     sound = features(extractor, silence)[eager.main_input_name]
-    return int(sound.shape[_axis(eager)]), []
+    return {"max_source_len": int(sound.shape[_axis(eager)]), "samples": []}
 
 
 def _axis(eager: Any) -> int:
@@ -57,10 +57,10 @@ def _axis(eager: Any) -> int:
 def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: Any, eager: Any, max_seq_len: int) -> Reference:
     extractor = extractor_of(checkpoint)
     conditions = tuple(features(extractor, sounds.draw(prompt.text)) for prompt in model.reference_prompts)
-    longest, samples = longest_of(checkpoint, eager)
-    if samples:
-        return learned(samples, conditions, max_seq_len, longest)
-    return written(EagerSeq2Seq(eager, max_seq_len), conditions, longest, eager)
+    told = told_of(checkpoint, eager)
+    if told["samples"]:
+        return learned(told, conditions, max_seq_len)
+    return written(EagerSeq2Seq(eager, max_seq_len), conditions, told["max_source_len"], eager)
 
 
 def _signature(model: Model, eager: Any, artifact: Artifact, reference: Reference) -> Signature:

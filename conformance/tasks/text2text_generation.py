@@ -59,18 +59,18 @@ def written(session: EagerSeq2Seq, conditions: tuple[Mapping[str, Tensor], ...],
     )
 
 
-def learned(
-    samples: list[dict[str, Any]], conditions: tuple[Mapping[str, Tensor], ...], max_seq_len: int, longest: int
-) -> Reference:
-    """A reference of what a twin was trained to write."""
+def learned(told: Mapping[str, Any], conditions: tuple[Mapping[str, Tensor], ...], max_seq_len: int) -> Reference:
+    """A reference of what a twin was trained to write, as its ``reference.json`` tells."""
+    samples = told["samples"]
     return Reference(
         prompts=tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples),
         sequences=tuple(tuple(sample["tokens"]) for sample in samples),
         max_seq_len=max_seq_len,
         taught=True,
+        margin=told.get("smallest_margin"),
         new_tokens=max_seq_len,
         conditions=conditions,
-        max_source_len=longest,
+        max_source_len=told["max_source_len"],
     )
 
 
@@ -79,7 +79,7 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
     if path.is_file():
         told = json.loads(path.read_text(encoding="utf-8"))
         conditions = tuple(text_source(sample["source"]) for sample in told["samples"])
-        return learned(told["samples"], conditions, max_seq_len, told["max_source_len"])
+        return learned(told, conditions, max_seq_len)
     ids = [
         tokenizer(prompt.text, truncation=True, max_length=MAX_SOURCE_LEN)["input_ids"] for prompt in model.reference_prompts
     ]

@@ -29,12 +29,14 @@ def _reference(model: Model, request: CellRequest, checkpoint: Path, tokenizer: 
     """The token ids that a twin was trained on; for other checkpoints the prompts and what eager PyTorch answers."""
     path = checkpoint / "reference.json"
     if path.is_file():
-        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
+        told = json.loads(path.read_text(encoding="utf-8"))
+        samples = told["samples"]
         return Reference(
             prompts=tuple(tuple(sample["tokens"][: sample["prompt_length"]]) for sample in samples),
             sequences=tuple(tuple(sample["tokens"]) for sample in samples),
             max_seq_len=max_seq_len,
             taught=True,
+            margin=told.get("smallest_margin"),
             new_tokens=max_seq_len,
         )
     session = EagerSession(eager, max_seq_len)

@@ -1,17 +1,24 @@
 """Regressions put into the record of a real run: the gate stops each of them, and nothing else."""
 
 import os
+import random
 import statistics
 
 import pytest
 
 from conformance import baselines, gate
 from conformance.launches import Launcher
-from conformance.record import Check
+from conformance.record import Check, Record
 from conformance.trail import CellRequest
 from conformance.worker import run_isolated
+from tests.faults import defects
+from tests.faults.defects.gate import GEMMA, Side, experiment
 
-CELL = "gemma3-270m@xnnpack-fp32-sdpa-kv"
+CELL = GEMMA
+GATED = [found for found in defects.load().values() if found.place == "gate"]
+DRAWS = 20
+"""Gatings of launches that were made before, each of others."""
+BASELINE_LAUNCHES = 12
 
 
 @pytest.fixture(scope="module")
@@ -28,88 +35,40 @@ def judged(before, after, **options):
     return gate.judge(*sides, covered=sides[0], **options)
 
 
-def a_changed_token(record):
-    record.generations[-1].tokens[-1] += 1
+@pytest.mark.parametrize("found", GATED, ids=lambda found: found.id)
+def test_a_seeded_regression_is_stopped(request, found, mutation):
+    side = Side(found.cell)
+    if found.cell == CELL:
+        side.record = request.getfixturevalue("record").model_copy(deep=True)
+    found.seed(side)
+    if side.launches:
+        verdicts = [timed(found.cell, side.launches, draw) for draw in range(DRAWS)]
+    else:
+        verdicts = [judged(request.getfixturevalue("record"), side.record)]
+    stopped = [not verdict.passed for verdict in verdicts]
+    mutation(found, ["gate"] if all(stopped) else [], "; ".join(change.what for change in verdicts[0].failures))
+    assert all(stopped)
+    for verdict in verdicts:
+        assert {change.cell for change in verdict.failures} == {found.cell}
+        assert {change.kind for change in verdict.failures} == {"slower"} or not side.launches
 
 
-def a_token_less(record):
-    record.generations[0].tokens.pop()
+@pytest.mark.parametrize("cell", sorted({found.cell for found in GATED}))
+def test_launches_of_the_same_program_are_not_stopped(cell):
+    assert all(timed(cell, experiment(cell)["launches"]["identical"], draw).passed for draw in range(DRAWS))
 
 
-def a_lost_delegate(record):
-    record.delegation["delegates"] -= 1
-
-
-def a_delegate_more(record):
-    record.delegation["delegates"] += 1
-
-
-def an_operator_no_longer_delegated(record):
-    name = next(iter(record.delegation["delegated"]))
-    record.delegation["undelegated"][name] = record.delegation["undelegated"].get(name, 0) + 1
-
-
-def a_status(record):
-    record.status, record.reason = "fail", "tokens: 3 of 4 prompts answered with the tokens of eager"
-
-
-def a_crash(record):
-    record.status, record.stages = "crash", record.stages[:6]
-
-
-def nothing_proved(record):
-    record.status = "inconclusive"
-
-
-def no_longer_applicable(record):
-    record.status, record.stages, record.file_bytes = "not_applicable", [], None
-
-
-def an_excuse(record):
-    record.status, record.issue = "known_failure", "https://example.org/1"
-
-
-def a_stage_moved_back(record):
-    record.stages.pop()
-
-
-def a_file_grown(record):
-    record.file_bytes = round(record.file_bytes * 1.011) + 1024
-
-
-def a_method_less(record):
-    record.methods = []
-
-
-def a_check_not_made(record):
-    del record.checks["cache_state"]
-
-
-SEEDED = (
-    a_changed_token,
-    a_token_less,
-    a_lost_delegate,
-    a_delegate_more,
-    an_operator_no_longer_delegated,
-    a_status,
-    a_crash,
-    nothing_proved,
-    no_longer_applicable,
-    an_excuse,
-    a_stage_moved_back,
-    a_file_grown,
-    a_method_less,
-    a_check_not_made,
-)
-
-
-@pytest.mark.parametrize("seed", SEEDED, ids=lambda seed: seed.__name__)
-def test_a_seeded_regression_is_stopped(record, seed):
-    worse = record.model_copy(deep=True)
-    seed(worse)
-    verdict = judged(record, worse)
-    assert not verdict.passed
-    assert {change.cell for change in verdict.failures} == {CELL}
+def timed(cell, launches, draw):
+    """What the gate says of launches that followed each other, held against earlier ones of the program as it was."""
+    told = experiment(cell)
+    record, sound = Record.model_validate(told["record"]), told["launches"]["identical"]
+    half, generator = len(sound) // 2, random.Random(draw)
+    first = generator.randint(0, half - BASELINE_LAUNCHES)
+    second = generator.randint(half, len(launches) - gate.MOST_LAUNCHES - 1)
+    before = baselines.entry(record, sound[first : first + BASELINE_LAUNCHES])
+    after, *further = (baselines.entry(record, [each]) for each in launches[second : second + gate.MOST_LAUNCHES + 1])
+    more = iter([{phase: each.launches(phase)[0] for phase in each.latency} for each in further])
+    return gate.judge({cell: before}, {cell: after}, covered=[cell], more=lambda _: next(more))
 
 
 def test_without_a_regression_nothing_is_stopped(record):

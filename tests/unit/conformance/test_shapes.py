@@ -77,9 +77,16 @@ class NotANumber(Reader):
         return super().infer(inputs) * float("nan")
 
 
+class AnswersItsPadding(Reader):
+    def infer(self, inputs):
+        room = (0, self.limit - inputs["input_ids"].shape[1])
+        return super().infer({name: torch.nn.functional.pad(value, room) for name, value in inputs.items()})
+
+
 @pytest.mark.parametrize(
     ("session", "told"),
     [
+        (AnswersItsPadding(), "1 tokens: the answer has the shape (16, 2), and the baseline's (1, 2)"),
         (IgnoresTheMask(), "5 tokens padded to 6"),
         (FailsAtOneLength(), "7 tokens"),
         (Remembers(), "2 tokens"),
