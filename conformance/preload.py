@@ -7,6 +7,7 @@ Nothing here may start a thread pool: a process that forks must not have one.
 from __future__ import annotations
 
 import importlib
+import signal
 
 from conformance import processes
 from conformance.quiet import quiet
@@ -27,6 +28,7 @@ MODULES = (
     "zoo.twins",
 )
 
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to deal with; multiprocessing says so after these imports
 quiet()
 for name in MODULES:
     importlib.import_module(name)

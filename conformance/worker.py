@@ -46,6 +46,8 @@ TAIL_BYTES = 1 << 20
 """What is kept then, and what is read of it."""
 RECORD_BYTES = 64 << 20
 """What is read of a record; one of a real cell has a few tens of kB."""
+LONGEST_TEMPORARY = 71
+"""Bytes: a socket's path has 104 at most (macOS), and multiprocessing appends 32 and a zero."""
 CUT = b"(what was said before was cut)\n"
 _server = threading.Lock()
 """Held while multiprocessing starts, counts or collects children: two threads that collect one child lose its exit code."""
@@ -79,6 +81,17 @@ class Limits:
 
 
 def _context() -> Any:
+    """multiprocessing, with a fork server.
+
+    Raises:
+        ConformanceError: the place of temporary files has no room for the name of a socket.
+    """
+    place = tempfile.gettempdir()
+    if len(os.fsencode(place)) > LONGEST_TEMPORARY:
+        raise ConformanceError(
+            f"the path of the directory for temporary files is too long for the sockets in it: {place}. Set TMPDIR to one of "
+            f"at most {LONGEST_TEMPORARY} bytes, such as /tmp."
+        )
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([PRELOAD])
     return context

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.faults import defects
 
 RECORDED = Path("reports/verdicts/mutation.json")
 _KEY = "mutation"
@@ -22,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FOUND] = {}
+
+
+@pytest.fixture
+def scratch():
+    """A directory for another process's temporary files, sockets among them, whose paths must be short."""
+    with tempfile.TemporaryDirectory(prefix="zoo-") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture
@@ -73,8 +83,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         line = f"{each['name']:<40} {each['cell']:<44} {each['declared'] if each['caught'] else 'SURVIVED'}"
         terminalreporter.line(line, green=each["caught"], red=not each["caught"])
     terminalreporter.line(score, bold=True)
+    every = len(defects.load())
+    if len(found) < every:
+        terminalreporter.line(f"{every - len(found)} others were not run; 'pytest tests/faults' runs all")
     if config.getoption("--record-mutation-score", default=False):
-        _record(Path(config.rootpath) / RECORDED, found, caught / len(found))
+        if len(found) < every:
+            terminalreporter.line("not recorded: that takes all of them", red=True)
+        else:
+            _record(Path(config.rootpath) / RECORDED, found, caught / len(found))
 
 
 def _record(path: Path, found: list[dict[str, Any]], score: float) -> None:

@@ -108,11 +108,9 @@ def test_a_run_that_is_told_to_stop_keeps_what_is_finished(tmp_path, pretending,
 
 
 @pytest.mark.parametrize(("workers", "name"), [(0, "SIGINT"), (2, "SIGINT"), (2, "SIGKILL"), (0, "SIGTERM")])
-def test_a_pytest_run_is_continued_by_zoo_run(tmp_path, pretending, capsys, workers, name):
+def test_a_pytest_run_is_continued_by_zoo_run(tmp_path, scratch, pretending, capsys, workers, name):
     project = tmp_path / "project"
-    scratch = tmp_path / "tmp"
-    for directory in (project, scratch):
-        directory.mkdir()
+    project.mkdir()
     (project / "conftest.py").write_text(CONFTEST)
     (project / "test_gemma3.py").write_text(SUITE)
     process = subprocess.Popen(

@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from conformance.artifacts import cached_export
 from conformance.record import STAGES
 from conformance.trail import CellRequest
 from conformance.worker import Limits, run_isolated
+from exporters import ExportConfig
 from tests.faults.attacks import order
 from zoo import registry
 from zoo.cache import DirectoryStore, directory_sha256
@@ -29,12 +31,20 @@ def twin():
     return resolve(registry.get(MODEL))
 
 
-@pytest.fixture(scope="module")
-def cache(twin, tmp_path_factory):
+@pytest.fixture
+def cache(twin, tmp_path):
     """A cache with a twin and no artifact."""
-    directory = tmp_path_factory.mktemp("cache")
+    directory = tmp_path / "cache"
     shutil.copytree(twin, directory / "twins" / twin.name)
     return directory
+
+
+@pytest.fixture
+def filled(twin, cache):
+    """A cache with a twin and its program."""
+    artifact, _ = cached_export(twin, ExportConfig.from_id(CONFIGURATION), task=registry.get(MODEL).task)
+    shutil.copytree(artifact.directory, cache / "artifacts" / artifact.directory.name)
+    return cache
 
 
 def run(place, **orders):
@@ -69,9 +79,10 @@ def test_every_signal_is_told_by_its_name(tmp_path, twin, name):
 
 
 def test_two_suites_that_share_a_cache_go_on_where_others_were_killed(tmp_path, twin, cache):
+    run(tmp_path / "killed", cache=os.fspath(cache), stage="export", signal=signal.SIGKILL)
     killed = DirectoryStore("artifacts", cache).directory
     left = entries(cache, "artifacts")
-    assert left == [f"making-{left[0].removeprefix('making-')}"]  # of the cells that were killed above
+    assert left == [f"making-{left[0].removeprefix('making-')}"]
     (killed / "making-of-other-code").mkdir()
     shutil.rmtree(cache / "twins" / twin.name)  # the two have to make it, too
     with ThreadPoolExecutor(2) as pool:
@@ -84,17 +95,15 @@ def test_two_suites_that_share_a_cache_go_on_where_others_were_killed(tmp_path, 
     assert directory_sha256(cache / "twins" / twin.name) == directory_sha256(twin)
 
 
-def test_a_cache_that_cannot_be_written_is_read(tmp_path, cache):
-    places = [cache, *(path for path in cache.rglob("*") if path.is_dir())]
-    for lock in cache.rglob("*.lock"):
-        lock.unlink()
+def test_a_cache_that_cannot_be_written_is_read(tmp_path, filled):
+    places = [filled, *(path for path in filled.rglob("*") if path.is_dir())]
     for place in places:
         place.chmod(0o555)
     try:
-        record = run(tmp_path / "cell", cache=os.fspath(cache), rights="owner")
+        record = run(tmp_path / "cell", cache=os.fspath(filled), rights="owner")
         assert record.status == "pass", record.reason
         assert not exported_now(record)
-        order(tmp_path / "other", cache=os.fspath(cache), rights="owner")
+        order(tmp_path / "other", cache=os.fspath(filled), rights="owner")
         request = CellRequest(MODEL, "xnnpack-fp32", os.fspath(tmp_path / "other"))
         other = run_isolated(request, target="tests.faults.attacks:real_cell")
     finally:
@@ -106,19 +115,19 @@ def test_a_cache_that_cannot_be_written_is_read(tmp_path, cache):
     assert "Set ZOO_CACHE to a directory you can write to." in other.reason
 
 
-def test_an_artifact_that_is_corrupted_in_mid_run_is_noticed_and_made_again(tmp_path, cache):
-    (name,) = entries(cache, "artifacts")
-    program = cache / "artifacts" / name / "model.pte"
+def test_an_artifact_that_is_corrupted_in_mid_run_is_noticed_and_made_again(tmp_path, filled):
+    (name,) = entries(filled, "artifacts")
+    program = filled / "artifacts" / name / "model.pte"
     whole = program.read_bytes()
-    record = run(tmp_path / "one", cache=os.fspath(cache), stage="open", harm=os.fspath(program))
+    record = run(tmp_path / "one", cache=os.fspath(filled), stage="open", harm=os.fspath(program))
     assert (record.status, record.failure.stage) == ("fail", "open")
     assert "checksum" in record.reason
     assert program.read_bytes() != whole
-    again = run(tmp_path / "two", cache=os.fspath(cache))
+    again = run(tmp_path / "two", cache=os.fspath(filled))
     assert again.status == "pass"
     assert exported_now(again)
     assert program.read_bytes() == whole
-    assert entries(cache, "artifacts") == [name]
+    assert entries(filled, "artifacts") == [name]
 
 
 def test_a_disk_that_is_full_blocks_a_cell_and_leaves_no_half_an_entry(tmp_path):

@@ -20,7 +20,16 @@ RECORDED_ONLY = {"export", "latency"}
 """Checks that always pass: what they say is recorded and not judged."""
 EXPORTED = [registry.get(found.cell.partition("@")[0]) for found in CATALOGUE.values() if found.place == "exporter"]
 """The models that a defect of the exporter is put into."""
-CELLS = sorted({found.cell for found in CATALOGUE.values() if found.place != "gate"})
+
+
+def pytest_generate_tests(metafunc):
+    """What the tier runs: with ``core`` or ``smoke``, of the defects of the exporter one of each wrapper and check."""
+    chosen = defects.chosen(CATALOGUE, metafunc.config.getoption("--tier"))
+    run_here = {name: found for name, found in chosen.items() if found.place != "gate"}
+    if "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", run_here)
+    if "cell" in metafunc.fixturenames:
+        metafunc.parametrize("cell", sorted({found.cell for found in run_here.values()}))
 
 
 def run(cell, directory, defect=None):
@@ -29,7 +38,6 @@ def run(cell, directory, defect=None):
     return run_isolated(request, target="tests.faults.mutants:run")
 
 
-@pytest.mark.parametrize("cell", CELLS)
 def test_the_sound_cell_passes(tmp_path, cell):
     """Otherwise it would not be the defect that is caught."""
     record = run(cell, tmp_path)
@@ -37,7 +45,6 @@ def test_the_sound_cell_passes(tmp_path, cell):
     assert record.checks.keys() - RECORDED_ONLY <= DECLARED, "a check that no defect declares"
 
 
-@pytest.mark.parametrize("name", [name for name, found in CATALOGUE.items() if found.place != "gate"])
 def test_a_defect_is_caught(tmp_path, name, mutation):
     found = CATALOGUE[name]
     record = run(found.cell, tmp_path, name)

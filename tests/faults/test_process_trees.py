@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from conformance import worker
+from conformance.errors import ConformanceError
 from conformance.trail import CellRequest
 from conformance.worker import Limits, run_isolated
 from tests.faults.attacks import order
@@ -150,9 +151,7 @@ def pids(place):
     ("target", "started", "number"),
     [("leaves_daemons", 5, signal.SIGKILL), ("leaves_daemons", 5, signal.SIGTERM), ("hangs_in_native_code", 1, signal.SIGKILL)],
 )
-def test_a_killed_parent_leaves_no_process_and_no_file(tmp_path, target, started, number):
-    scratch = tmp_path / "tmp"
-    scratch.mkdir()
+def test_a_killed_parent_leaves_no_process_and_no_file(tmp_path, scratch, target, started, number):
     cell = tmp_path / target
     order(cell, end="hangs")
     with parent(tmp_path, target, environment={"TMPDIR": os.fspath(scratch)}) as process:
@@ -166,13 +165,23 @@ def test_a_killed_parent_leaves_no_process_and_no_file(tmp_path, target, started
     wait_for(lambda: not any(scratch.iterdir()))
 
 
-def test_a_parent_that_is_killed_with_its_group_leaves_no_process(tmp_path):
+def test_a_parent_that_is_killed_with_its_group_leaves_no_process(tmp_path, scratch):
     cell = tmp_path / "leaves_daemons"
     order(cell, end="hangs")
-    with parent(tmp_path, "leaves_daemons", environment={"TMPDIR": os.fspath(tmp_path)}, start_new_session=True) as process:
+    with parent(tmp_path, "leaves_daemons", environment={"TMPDIR": os.fspath(scratch)}, start_new_session=True) as process:
         wait_for(lambda: len(pids(cell)) == 5, process)
         children = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(children, timeout=PATIENCE)
     assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
     wait_for(lambda: lingering(cell) == [])
+
+
+def test_a_place_for_temporary_files_that_is_too_deep_for_sockets_is_refused(tmp_path, monkeypatch):
+    deep = tmp_path / ("deep" * 20)
+    deep.mkdir()
+    monkeypatch.setattr(worker.tempfile, "tempdir", str(deep))
+    with pytest.raises(
+        ConformanceError, match=r"too long for the sockets in it: .*deep\. Set TMPDIR to one of at most 71 bytes"
+    ):
+        attack(tmp_path / "cell", "leaves_daemons")

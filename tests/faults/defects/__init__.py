@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import pytest
 
+from zoo import registry
+
 Place = Literal["exporter", "artifact", "session", "gate"]
 
 
@@ -72,6 +74,18 @@ def load() -> dict[str, Defect]:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     return CATALOGUE
+
+
+def chosen(catalogue: dict[str, Defect], tier: str) -> dict[str, Defect]:
+    """The defects that a tier runs. To export costs seconds: with ``core`` or ``smoke`` it is, of the exporter's defects, the
+    first of each wrapper and check."""
+    if tier not in ("core", "smoke"):
+        return catalogue
+    first: dict[tuple[str, str], Defect] = {}
+    for found in catalogue.values():
+        if found.place == "exporter":
+            first.setdefault((registry.get(found.cell.partition("@")[0]).wrapper, found.caught_by), found)
+    return {name: found for name, found in catalogue.items() if found.place != "exporter" or found in first.values()}
 
 
 def on_model(patch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:

@@ -140,6 +140,17 @@ def mel_filters_off_by_one(patch):
     on_call(patch, MultimodalSession, first_input("audio_encoder", lambda features: features.roll(1, 1)))
 
 
+@defect("exporter", VOXTRAL, caught_by="encoder")
+def positions_of_the_sound_off_by_one(patch):
+    """Every frame of a sound is given the position of the frame before it."""
+
+    def change(model):
+        positions = model.get_submodule("model.audio_tower.embed_positions").weight
+        positions.copy_(positions.roll(1, 0))
+
+    on_model(patch, change)
+
+
 @defect("session", GRANITE, caught_by="encoder")
 def frames_paired_wrongly(patch):
     """Frames are paired from the second one on, so that each lies beside its other neighbour."""
