@@ -83,25 +83,42 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         line = f"{each['name']:<40} {each['cell']:<44} {each['declared'] if each['caught'] else 'SURVIVED'}"
         terminalreporter.line(line, green=each["caught"], red=not each["caught"])
     terminalreporter.line(score, bold=True)
-    every = len(defects.load())
-    if len(found) < every:
-        terminalreporter.line(f"{every - len(found)} others were not run; 'pytest tests/faults' runs all")
+    unrun = len(defects.load()) - len(found)
+    if unrun:
+        terminalreporter.line(f"{unrun} others were not run; 'pytest tests/faults' runs all")
     if config.getoption("--record-mutation-score", default=False):
-        if len(found) < every:
-            terminalreporter.line("not recorded: that takes all of them", red=True)
-        else:
-            _record(Path(config.rootpath) / RECORDED, found, caught / len(found))
+        missing = _record(Path(config.rootpath) / RECORDED, found)
+        if missing:
+            terminalreporter.line(f"not recorded: never run with these versions: {', '.join(missing[:4])}", red=True)
 
 
-def _record(path: Path, found: list[dict[str, Any]], score: float) -> None:
+def _record(path: Path, found: list[dict[str, Any]]) -> list[str]:
+    """Write down what was found, beside what was recorded of other defects with the same versions of the stack.
+
+    Returns:
+        The defects of which nothing is known; then nothing is written.
+    """
     from zoo.cache import stack_versions
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    versions = stack_versions()
+    recorded = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"versions": None}
+    before = recorded["defects"] if recorded["versions"] == versions else []
+    known = {_key(**each): each for each in (*before, *found)}
+    says = {_key(each.place, each.name, each.cell, each.caught_by): each.says for each in defects.load().values()}
+    missing = [f"{name} ({cell})" for _, name, cell, _ in says.keys() - known.keys()]
+    if missing:
+        return missing
     told = {
         "schema_version": 1,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "versions": stack_versions(),
-        "score": score,
-        "defects": sorted(found, key=lambda each: (each["place"], each["name"], each["cell"])),
+        "versions": versions,
+        "score": sum(known[key]["caught"] for key in says) / len(says),
+        "defects": [known[key] | {"says": says[key]} for key in sorted(says)],
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return []
+
+
+def _key(place: str, name: str, cell: str, declared: str, **_: Any) -> tuple[str, str, str, str]:
+    return place, name, cell, declared

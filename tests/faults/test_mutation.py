@@ -9,6 +9,7 @@ import pytest
 
 from conformance.worker import run_isolated
 from tests.faults import defects, mutants
+from tests.faults.conftest import RECORDED
 from tests.faults.mutants import MutantRequest
 from zoo import registry
 
@@ -70,6 +71,14 @@ def assigned_checks():
                     case ast.Subscript(value=ast.Attribute(attr="checks"), slice=ast.Constant(value=str(name))):
                         found.add(name)
     return found
+
+
+def test_the_recorded_score_is_of_this_catalogue():
+    """Otherwise: ``pytest tests/faults --record-mutation-score``, and ``zoo report``."""
+    recorded = json.loads((ROOT / RECORDED).read_text())["defects"]
+    known = {(each["name"], each["says"], each["place"], each["cell"], each["declared"]) for each in recorded}
+    assert known == {(each.name, each.says, each.place, each.cell, each.caught_by) for each in CATALOGUE.values()}
+    assert all(each["caught"] for each in recorded)
 
 
 CHECKS = (recorded_checks() | assigned_checks()) - RECORDED_ONLY

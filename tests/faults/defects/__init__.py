@@ -58,7 +58,7 @@ def defect(place: Place, cell: str, *more: str, caught_by: str) -> Callable[[Cal
     """
 
     def register(seed: Callable[..., None]) -> Callable[..., None]:
-        says = " ".join((seed.__doc__ or "").split())
+        says = " ".join((seed.__doc__ or "").replace("``", "").split())
         assert says.endswith("."), f"{seed.__name__} does not say what is broken"
         for name in (cell, *more):
             found = Defect(seed.__name__.replace("_", " "), says, place, name, caught_by, seed)
