@@ -1,3 +1,3 @@
-"""Loads the plugin; nothing else."""
+"""Loads plugins; nothing else."""
 
-pytest_plugins = ["conformance.plugin"]
+pytest_plugins = ["conformance.plugin", "tests.faults.score"]

@@ -9,8 +9,8 @@ import pytest
 
 from conformance.worker import run_isolated
 from tests.faults import defects, mutants
-from tests.faults.conftest import RECORDED
 from tests.faults.mutants import MutantRequest
+from tests.faults.score import RECORDED
 from zoo import registry
 
 ROOT = Path(__file__).parents[2]
