@@ -97,55 +97,55 @@ def sharded(place, durations):
     return runs, gone
 
 
-def test_every_cell_is_in_one_shard(sharded, unsharded):
-    runs, _ = sharded
-    dealt = [name for run in runs for name in read_manifest(run).cells]
-    assert sorted(dealt) == sorted(record.cell for record in unsharded)
+@pytest.mark.parametrize("shards", [SHARDS])
+class TestShards:
+    """With pytest-xdist the tests of a class and a parameter go to one worker: the runs are made once."""
 
+    def test_every_cell_is_in_one_shard(self, shards, sharded, unsharded):
+        runs, _ = sharded
+        dealt = [name for run in runs for name in read_manifest(run).cells]
+        assert sorted(dealt) == sorted(record.cell for record in unsharded)
 
-def test_a_killed_run_leaves_no_process(sharded):
-    _, gone = sharded
-    assert gone
+    def test_a_killed_run_leaves_no_process(self, shards, sharded):
+        _, gone = sharded
+        assert gone
 
+    def test_a_killed_and_continued_shard_merges_to_what_a_whole_run_records(self, shards, place, sharded, unsharded):
+        runs, _ = sharded
+        killed = runs[KILLED - 1]
+        before = finished(killed)
+        cells = read_manifest(killed).cells
+        assert 0 < len(before) < len(cells)
 
-def test_a_killed_and_continued_shard_merges_to_what_a_whole_run_records(place, sharded, unsharded):
-    runs, _ = sharded
-    killed = runs[KILLED - 1]
-    before = finished(killed)
-    cells = read_manifest(killed).cells
-    assert 0 < len(before) < len(cells)
+        code, told = zoo("merge", *runs, "--into", place / "unfinished.jsonl", cwd=place)
+        missing = set(cells) - set(before)
+        assert code == 1
+        assert f"{killed} is unfinished: {len(missing)} (" in told
+        assert f"zoo run --resume {killed}" in told
+        assert all(name in told for name in missing)
 
-    code, told = zoo("merge", *runs, "--into", place / "unfinished.jsonl", cwd=place)
-    missing = set(cells) - set(before)
-    assert code == 1
-    assert f"{killed} is unfinished: {len(missing)} (" in told
-    assert f"zoo run --resume {killed}" in told
-    assert all(name in told for name in missing)
+        code, told = zoo("run", "--resume", killed, "-j", 1, cwd=place)
+        assert code == 0, told
+        assert f"{len(before)} of {len(cells)} cells done before" in told
+        after = finished(killed)
+        assert set(after) == set(cells)
+        assert {name: after[name] for name in before} == before  # kept, not run again
 
-    code, told = zoo("run", "--resume", killed, "-j", 1, cwd=place)
-    assert code == 0, told
-    assert f"{len(before)} of {len(cells)} cells done before" in told
-    after = finished(killed)
-    assert set(after) == set(cells)
-    assert {name: after[name] for name in before} == before  # kept, not run again
+        code, told = zoo("merge", *runs, "--into", place / "merged.jsonl", cwd=place)
+        assert code == 0, told
+        merged = read(place / "merged.jsonl")
+        assert [record.cell for record in merged] == [record.cell for record in unsharded]
+        assert [stable(record) for record in merged] == [stable(record) for record in unsharded]
+        assert {record.status for record in merged} == {"pass", "not_applicable"}
 
-    code, told = zoo("merge", *runs, "--into", place / "merged.jsonl", cwd=place)
-    assert code == 0, told
-    merged = read(place / "merged.jsonl")
-    assert [record.cell for record in merged] == [record.cell for record in unsharded]
-    assert [stable(record) for record in merged] == [stable(record) for record in unsharded]
-    assert {record.status for record in merged} == {"pass", "not_applicable"}
+    def test_a_merge_without_a_shard_is_told_what_is_missing(self, shards, place, sharded):
+        runs, _ = sharded
+        code, told = zoo("merge", *runs[1:], "--into", place / "four.jsonl", cwd=place)
+        assert code == 1
+        assert f"shard 1/{shards} was not given: {len(read_manifest(runs[0]).cells)} (" in told
 
-
-def test_a_merge_without_a_shard_is_told_what_is_missing(place, sharded):
-    runs, _ = sharded
-    code, told = zoo("merge", *runs[1:], "--into", place / "four.jsonl", cwd=place)
-    assert code == 1
-    assert f"shard 1/{SHARDS} was not given: {len(read_manifest(runs[0]).cells)} (" in told
-
-
-def test_a_run_is_not_continued_as_another(place, sharded):
-    runs, _ = sharded
-    code, told = zoo("run", "--resume", runs[0], "--shard", "3/5", "--threads", 2, cwd=place)
-    assert code == 2
-    assert re.search(r"started otherwise .*shard: 1/5, now 3/5; threads: 1, now 2", told)
+    def test_a_run_is_not_continued_as_another(self, shards, place, sharded):
+        runs, _ = sharded
+        code, told = zoo("run", "--resume", runs[0], "--shard", f"3/{shards}", "--threads", 2, cwd=place)
+        assert code == 2
+        assert re.search(r"started otherwise .*shard: 1/5, now 3/5; threads: 1, now 2", told)
