@@ -131,9 +131,14 @@ def _work(target: str, request: Any, directory: Path) -> None:
 def _die_with_the_parent() -> None:
     """Wait for the process that asked for this child, and go when it goes: limits are kept by nobody else."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
+    if parent is None:
+        return
+    with contextlib.suppress(psutil.Error):
+        handle = psutil.Process(parent.pid)
         wait([parent.sentinel])
-        processes.end_tree(psutil.Process())
+        while processes.is_alive(handle):  # it was the child that closed this end of the pipe
+            time.sleep(TREE_SECONDS)
+    processes.end_tree(psutil.Process())
 
 
 def run_isolated(

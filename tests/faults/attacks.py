@@ -2,15 +2,18 @@
 in the file ``orders.json`` in the cell's directory."""
 
 import json
+import multiprocessing
 import os
 import resource
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
+from conformance import worker
 from conformance.record import Record
 from conformance.trail import CellRequest, Trail, blank_record
 from tests.faults.cells import at_stage
@@ -212,6 +215,15 @@ def says_too_much(request: CellRequest) -> Record:
 def closes_files(request: CellRequest) -> Record:
     at_stage(request, "run")
     os.closerange(0, 4096)
+    return _passes(request)
+
+
+def closes_the_pipe_of_its_parent(request: CellRequest) -> Record:
+    """Before it is watched, and not while, when nobody would notice."""
+    os.close(multiprocessing.parent_process().sentinel)
+    threading.Thread(target=worker._die_with_the_parent, daemon=True).start()
+    at_stage(request, "run")
+    time.sleep(1)
     return _passes(request)
 
 

@@ -101,8 +101,9 @@ def test_output_without_end_is_cut(tmp_path, monkeypatch, end):
     assert worker.CUT in (tmp_path / "cell" / "stdout.log").read_bytes()
 
 
-def test_a_child_that_closes_its_files_is_watched_on(tmp_path):
-    assert attack(tmp_path / "cell", "closes_files").status == "pass"
+@pytest.mark.parametrize("what", ["closes_files", "closes_the_pipe_of_its_parent"])
+def test_a_child_that_closes_its_files_is_watched_on(tmp_path, what):
+    assert attack(tmp_path / "cell", what).status == "pass"
 
 
 @pytest.mark.parametrize("end", ["returns", "killed"])
