@@ -1,8 +1,8 @@
 """Imported once by the fork server, so that each cell's child has the stack in memory: a fork costs milliseconds, these
 imports cost seconds.
 
-What is there by then is taken away from the garbage collector. A child that goes through all the objects of the stack copies
-the pages they are in, which took a third of the time of a cell whose program is cached.
+What is there by then is collected once, and taken away from the garbage collector. A child that goes through all the objects
+of the stack copies the pages they are in, which took a third of the time of a cell whose program is cached.
 
 Nothing here may start a thread pool: a process that forks must not have one.
 """

@@ -63,12 +63,12 @@ class Limits:
 
     seconds: float = 1800.0
     memory_bytes: int = 0
-    """Resident memory of the cell and of what it starts; 0 for 80 % of the machine's."""
+    """Resident memory of the cell and of what it starts; 0 for 80 % of the machine's, or of the container's."""
 
     @property
     def effective_memory_bytes(self) -> int:
         """``memory_bytes``, or its default."""
-        return self.memory_bytes or int(0.8 * psutil.virtual_memory().total)
+        return self.memory_bytes or int(0.8 * processes.usable_bytes())
 
     def exceeded(self, seconds: float, used_bytes: int) -> tuple[Literal["timeout", "oom"], str, str] | None:
         """The limit that is exceeded, if any: status, kind and message."""

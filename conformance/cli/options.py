@@ -25,7 +25,8 @@ Threads = Annotated[int, typer.Option(min=1, max=256, help="Threads of the runti
 Timeout = Annotated[float, typer.Option(min=0, max=1e6, help="Seconds that it may take; 0 for as long as it takes.")]
 
 Memory = Annotated[
-    float, typer.Option(min=0, max=65536, help="GiB it may use, mapped files aside; 0 for 80 % of the machine's.")
+    float,
+    typer.Option(min=0, max=65536, help="GiB it may use, mapped files aside; 0 for 80 % of the machine's or the container's."),
 ]
 
 Best = Annotated[int, typer.Option(min=1, help="How many answers to show.")]

@@ -50,7 +50,9 @@ def run(
         typer.Option("--max_seq_len", "--max-seq-len", min=2, help="Cache length (default: the twin's, or 128)."),
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, max=1e6, help="Seconds one cell may take.")] = 1800,
-    memory: Annotated[float, typer.Option(min=0, max=65536, help="GiB one cell may use; 0 for 80 % of the machine's.")] = 0,
+    memory: Annotated[
+        float, typer.Option(min=0, max=65536, help="GiB one cell may use; 0 for 80 % of the machine's or the container's.")
+    ] = 0,
     records: Annotated[
         Path | None, typer.Option(help="Merge the records into this file or directory, such as reports/records.")
     ] = None,
