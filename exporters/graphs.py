@@ -10,7 +10,6 @@ import datetime
 import importlib.metadata
 import inspect
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from exporters.artifact import ACCOUNT, PROGRAM, StageTime, sha256
 from exporters.config import ExportConfig
 from exporters.errors import ExportError, NotApplicableError, unknown_option
 from exporters.pipeline import OnStage, StageClock, checkpoint_sha256, load_model, trace_wrapper
+from exporters.writing import for_native_code, naming, together
 
 FORMATS = ("pte", "pt2", "onnx")
 """Of an export: an ExecuTorch program, an ``ExportedProgram``, an ONNX graph."""
@@ -159,17 +159,13 @@ def export(
         from exporters.auto.onnx_program import check_installed
 
         check_installed()
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError(f"cannot write to {target}: {error.strerror}. Name a directory that can be written.") from error
     clock = StageClock(on_stage)
-    with torch.no_grad(), warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix=".partial-", dir=target) as scratch:
+    with torch.no_grad(), warnings.catch_warnings(), together(target) as scratch:
         warnings.simplefilter("ignore")
         model = load_model(source, task=task, dtype=config.dtype)
         wrapper = wrap(model, task, config)
         make = {"pt2": _pt2, "onnx": _onnx}[format]
-        files = make(wrapper, Path(scratch), check, clock)
+        files = make(wrapper, scratch, check, clock)
         account = GraphAccount(
             format="pt2" if format == "pt2" else "onnx",
             created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -184,9 +180,8 @@ def export(
             stages=clock.times,
             constant_methods=dict(wrapper.constant_methods()),
         )
-        (Path(scratch) / ACCOUNT).write_text(account.model_dump_json(indent=1), encoding="utf-8")
-        for path in Path(scratch).iterdir():
-            path.replace(target / path.name)
+        with naming(target):
+            (scratch / ACCOUNT).write_text(account.model_dump_json(indent=1), encoding="utf-8")
     return Graphs(target, account, config)
 
 
@@ -199,7 +194,8 @@ def _pt2(wrapper: Any, directory: Path, check: bool, clock: StageClock) -> dict[
     with clock.stage("emit"):
         for name, program in traced.programs.items():
             path = directory / ("model.pt2" if name == "forward" else f"{name}.pt2")
-            torch.export.save(program, path)
+            with naming(directory.parent), for_native_code(path) as file:
+                torch.export.save(program, file)
             signature = program.graph_signature
             inputs, outputs = [str(each) for each in signature.user_inputs], [str(each) for each in signature.user_outputs]
             files[name] = _file(path, inputs, outputs)
@@ -233,7 +229,8 @@ def _onnx(wrapper: Any, directory: Path, check: bool, clock: StageClock) -> dict
         program = OnnxExporter().export(module, inputs, config=config)
     with clock.stage("emit"):
         path = directory / "model.onnx"
-        program.save(path)
+        with naming(directory.parent):
+            program.save(path)
     return {"forward": _file(path, program.inputs, program.outputs, data=f"{path.name}.data", opset=program.opset_version)}
 
 

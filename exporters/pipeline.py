@@ -35,6 +35,7 @@ from exporters.debugging import DebugFiles
 from exporters.errors import ExportError, unknown_option
 from exporters.lowering import lowering
 from exporters.wrappers import Wrapper
+from exporters.writing import naming, together
 
 STACK = ("torch", "transformers", "executorch", "torchao")
 NO_DEBUG_FILES = DebugFiles()
@@ -195,60 +196,53 @@ def export(
 
     register_operators()
     source, target = Path(checkpoint), Path(output)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError(f"cannot write to {target}: {error.strerror}. Name a directory that can be written.") from error
     clock = StageClock(on_stage)
-    with torch.no_grad(), warnings.catch_warnings(), lowering(stock=stock_lowering) as accelerations:
-        warnings.simplefilter("ignore")
-        with clock.stage("quantize"):
-            model, quantization = load_quantized(source, config, task=task)
-        with clock.stage("export"):
-            traced = trace(model, task, config)
-            if traced.quantization is not None:
-                quantization = quantization.joined(traced.quantization)
-        shared_embedding = _shares_embedding(traced)
-        with clock.stage("lower"):
-            edge = lower(traced, config, etrecord=debug.etrecord)
-            delegation = _delegation(edge, list(traced.programs))
-            linear_weights = _linear_weights(edge, list(traced.programs))
-        with clock.stage("emit"):
-            emitted = emit(edge, config)
-            program = target / name
-            partial = program.with_suffix(".partial")
-            with partial.open("wb") as file:
-                emitted.write_to_file(file)
-            partial.replace(program)
-    plan = {entry.name: entry for entry in emitted.executorch_program.execution_plan}
-    account = Account(
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        model_type=model.config.model_type,
-        task=task,
-        wrapper=traced.wrapper,
-        methods=sorted(traced.programs),
-        configuration_id=config.id,
-        configuration=config.to_mapping(),
-        max_seq_len=traced.max_seq_len,
-        checkpoint_sha256=checkpoint_sha256(source),
-        versions={package: importlib.metadata.version(package) for package in STACK},
-        stages=clock.times,
-        accelerations=list(accelerations),
-        file=program_file(program),
-        constant_methods=traced.constant_methods,
-        cache=traced.cache,
-        delegation=delegation,
-        quantization=json.loads(json.dumps(dataclasses.asdict(quantization))),
-        realised=Realised(
-            operators=sorted({operator.name for name in traced.programs for operator in plan[name].operators}),
-            backends=sorted({delegate.id for name in traced.programs for delegate in plan[name].delegates}),
-            linear_weights=linear_weights,
-            shared_embedding=shared_embedding,
-        ),
-    )
-    scratch = target / f"{ACCOUNT}.partial"
-    scratch.write_text(account.model_dump_json(indent=1), encoding="utf-8")
-    scratch.replace(target / ACCOUNT)
+    with together(target) as scratch:
+        with torch.no_grad(), warnings.catch_warnings(), lowering(stock=stock_lowering) as accelerations:
+            warnings.simplefilter("ignore")
+            with clock.stage("quantize"):
+                model, quantization = load_quantized(source, config, task=task)
+            with clock.stage("export"):
+                traced = trace(model, task, config)
+                if traced.quantization is not None:
+                    quantization = quantization.joined(traced.quantization)
+            shared_embedding = _shares_embedding(traced)
+            with clock.stage("lower"):
+                edge = lower(traced, config, etrecord=debug.etrecord)
+                delegation = _delegation(edge, list(traced.programs))
+                linear_weights = _linear_weights(edge, list(traced.programs))
+            with clock.stage("emit"):
+                emitted = emit(edge, config)
+                with naming(target), (scratch / name).open("wb") as file:
+                    emitted.write_to_file(file)
+        plan = {entry.name: entry for entry in emitted.executorch_program.execution_plan}
+        account = Account(
+            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            model_type=model.config.model_type,
+            task=task,
+            wrapper=traced.wrapper,
+            methods=sorted(traced.programs),
+            configuration_id=config.id,
+            configuration=config.to_mapping(),
+            max_seq_len=traced.max_seq_len,
+            checkpoint_sha256=checkpoint_sha256(source),
+            versions={package: importlib.metadata.version(package) for package in STACK},
+            stages=clock.times,
+            accelerations=list(accelerations),
+            file=program_file(scratch / name),
+            constant_methods=traced.constant_methods,
+            cache=traced.cache,
+            delegation=delegation,
+            quantization=json.loads(json.dumps(dataclasses.asdict(quantization))),
+            realised=Realised(
+                operators=sorted({operator.name for method in traced.programs for operator in plan[method].operators}),
+                backends=sorted({delegate.id for method in traced.programs for delegate in plan[method].delegates}),
+                linear_weights=linear_weights,
+                shared_embedding=shared_embedding,
+            ),
+        )
+        with naming(target):
+            (scratch / ACCOUNT).write_text(account.model_dump_json(indent=1), encoding="utf-8")
     debug.write(emitted, account.methods, target)
     return Artifact(target, account)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from exporters.auto.configs import OnnxConfig
 from exporters.errors import ExportError
+from exporters.writing import naming
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -126,6 +127,7 @@ class OnnxProgram:
             # From files: one message holds no more than 2 GB.
             with tempfile.TemporaryDirectory() as scratch:
                 path = Path(scratch) / "model.onnx"
-                onnx_ir.save(self.model, str(path), external_data="model.onnx.data")
+                with naming(path.parent.parent, "Set TMPDIR to a directory that can be written and has space."):
+                    onnx_ir.save(self.model, str(path), external_data="model.onnx.data")
                 self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         return self._session

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,10 @@ from conformance import cli
 from conformance.cli.exporting import MULTIMODAL
 from exporters import ExportConfig
 from exporters.debugging import DebugFiles
+from exporters.graphs import FORMATS
 from exporters.llm_schema import paths
+from zoo import registry
+from zoo.checkpoints import resolve
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
@@ -294,3 +299,32 @@ def test_help_shows_options_in_groups(invoke):
         "Debugging:",
         "Options:",
     ]
+
+
+FULL = """
+import resource, sys
+from conformance.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+main()
+"""
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_export_that_finds_no_space_says_where_and_leaves_what_was_there(tmp_path, format):
+    """With a limit to the size of files. What native code makes of an error would end the process."""
+    checkpoint = resolve(registry.get("smollm2-135m"), "twin")
+    place = tmp_path / "out"
+    place.mkdir()
+    (place / "export.json").write_text("another")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, "export", f"--model={checkpoint}", f"--format={format}", f"--output_dir={place}"],
+        env=os.environ | {"PYTHONPATH": os.fspath(ROOT), "TMPDIR": os.fspath(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    error = rf"^error: cannot write to {tmp_path}\S*: File too large\. .*space\.$"
+    assert re.search(error, done.stderr, re.MULTILINE), done.stderr
+    assert {path.name: path.read_text() for path in place.iterdir()} == {"export.json": "another"}
