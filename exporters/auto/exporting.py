@@ -232,9 +232,9 @@ def _runtime(program: Any) -> Any:
         from executorch.runtime import Runtime
 
         leaves = [leaf.contiguous() if isinstance(leaf, torch.Tensor) else leaf for leaf in _pytree.tree_leaves(kwargs)]
-        method = Runtime.get().load_program(program.buffer).load_method("forward")
+        loaded = Runtime.get().load_program(program.buffer)  # has the weights, which its method does not keep
         # The runtime's tensors lie in its own memory, which goes with the method.
-        return [each.clone() for each in method.execute(leaves) if isinstance(each, torch.Tensor)]
+        return [each.clone() for each in loaded.load_method("forward").execute(leaves) if isinstance(each, torch.Tensor)]
 
     return run
 

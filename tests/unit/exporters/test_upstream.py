@@ -2,6 +2,8 @@
 workaround, if there is one, can go."""
 
 import copy
+import gc
+import sys
 import time
 
 import pytest
@@ -31,6 +33,22 @@ def test_portable_remainder_of_a_negative_integer_follows_c():
     values = torch.tensor([-7, -5, -1, 0, 3, 7])
     assert Remainder()(values).tolist() == [3, 0, 4, 0, 3, 2]
     assert run(Remainder(), values, values)[0].tolist() == [-2, 0, -1, 0, 3, 2]
+
+
+def test_a_method_does_not_keep_the_bytes_of_its_program():
+    from executorch.exir import to_edge
+    from executorch.runtime import Runtime
+
+    linear = torch.nn.Linear(4, 4)
+    data = bytes(bytearray(to_edge(torch.export.export(linear, (torch.ones(1, 4),))).to_executorch().buffer))
+    alone = sys.getrefcount(data)
+    program = Runtime.get().load_program(data)
+    method = program.load_method("forward")
+    assert sys.getrefcount(data) > alone
+    del program
+    gc.collect()
+    assert sys.getrefcount(data) == alone
+    assert method.execute([torch.ones(1, 4)])[0].shape == (1, 4)
 
 
 def test_xnnpack_gelu_ignores_the_tanh_approximation():
