@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conformance.compare import memory
-from conformance.compare.memory import MOST_BYTES, check_memory
+from conformance.compare.memory import CALLS, MOST_BYTES, check_memory
 
 
 def test_what_is_given_back_is_no_leak():
@@ -14,8 +14,11 @@ def test_what_is_given_back_is_no_leak():
 
 
 @pytest.mark.parametrize("numbers", [1, 1000])
-def test_a_tensor_that_is_kept_by_every_call_is_a_leak(numbers):
-    kept = []
+@pytest.mark.parametrize("freed", [0, 64])
+def test_a_tensor_that_is_kept_by_every_call_is_a_leak(numbers, freed):
+    """Also after as many were freed, which the allocator has at hand."""
+    kept = [torch.zeros(numbers) for _ in range(freed)]
+    kept.clear()
     found = check_memory(lambda: kept.append(torch.zeros(numbers)), calls=1)
     assert found.status == "fail"
     assert found.metrics["bytes_per_call"] > MOST_BYTES
@@ -27,7 +30,7 @@ def test_what_is_kept_once_is_no_leak():
     kept = []
 
     def work():
-        if len(kept) < 3:
+        if len(kept) < CALLS:
             kept.append(torch.zeros(1000))
 
     assert check_memory(work, calls=1).status == "pass"
