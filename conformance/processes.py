@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-import functools
 import multiprocessing
 import os
 import shutil
@@ -19,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from multiprocessing import forkserver
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -67,33 +66,6 @@ def _last_one_out(server: int) -> None:
     if isinstance(address, str) and Path(address).parent.name.startswith("pymp-"):
         shutil.rmtree(Path(address).parent, ignore_errors=True)
     os._exit(0)  # taking torch apart takes seconds
-
-
-@functools.cache
-def usable_bytes() -> int:
-    """Memory of the machine; of the container, or whatever control group this process is in, where that has less."""
-    return min([int(psutil.virtual_memory().total), *group_limits()])
-
-
-def group_limits(root: Path = Path("/")) -> list[int]:
-    """What the control groups of this process allow it in bytes (Linux, both versions); of those that have a limit.
-
-    Args:
-        root: Where ``proc`` and ``sys`` are.
-    """
-    found = []
-    with contextlib.suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-            _, controllers, group = line.split(":", 2)
-            if controllers not in ("", "memory"):
-                continue
-            place = root / "sys/fs/cgroup" / controllers
-            name = "memory.limit_in_bytes" if controllers else "memory.max"
-            # A group has its ancestors' limits, too. A container may see its own group as the root, by whatever name.
-            for above in (PurePosixPath(group), *PurePosixPath(group).parents):
-                with contextlib.suppress(OSError, ValueError):
-                    found.append(int((place / above.relative_to("/") / name).read_text(encoding="ascii")))
-    return found
 
 
 def own_bytes(process: psutil.Process) -> int:
@@ -172,7 +144,6 @@ __all__ = [
     "descendants",
     "end",
     "end_tree",
-    "group_limits",
     "is_alive",
     "kill",
     "lead",
@@ -180,5 +151,4 @@ __all__ = [
     "resident_bytes",
     "serve",
     "strays",
-    "usable_bytes",
 ]

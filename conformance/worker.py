@@ -25,7 +25,7 @@ import filelock
 import psutil
 from pydantic import BaseModel, ValidationError
 
-from conformance import files, processes, runs
+from conformance import container, files, processes, runs
 from conformance import record as records
 from conformance.errors import ConformanceError
 from conformance.expectations import KnownFailure, apply
@@ -68,7 +68,7 @@ class Limits:
     @property
     def effective_memory_bytes(self) -> int:
         """``memory_bytes``, or its default."""
-        return self.memory_bytes or int(0.8 * processes.usable_bytes())
+        return self.memory_bytes or int(0.8 * container.usable_bytes())
 
     def exceeded(self, seconds: float, used_bytes: int) -> tuple[Literal["timeout", "oom"], str, str] | None:
         """The limit that is exceeded, if any: status, kind and message."""

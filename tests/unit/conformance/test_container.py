@@ -3,7 +3,7 @@
 import psutil
 import pytest
 
-from conformance import processes
+from conformance import container
 from conformance.worker import Limits
 
 GIB = 1 << 30
@@ -36,19 +36,19 @@ def tree(root, groups, limits):
     ids=["version 2", "no limit", "an ancestor's", "a container's", "version 1", "no file"],
 )
 def test_limits_of_control_groups_are_read(tmp_path, groups, limits, expected):
-    assert processes.group_limits(tree(tmp_path, groups, limits)) == expected
+    assert container.group_limits(tree(tmp_path, groups, limits)) == expected
 
 
 def test_a_system_without_control_groups_has_no_such_limit(tmp_path):
-    assert processes.group_limits(tmp_path) == []
+    assert container.group_limits(tmp_path) == []
 
 
 def test_a_cell_may_use_most_of_what_its_container_has(monkeypatch):
-    monkeypatch.setattr(processes, "group_limits", lambda: [2 * GIB, 1 << 63])
-    processes.usable_bytes.cache_clear()
+    monkeypatch.setattr(container, "group_limits", lambda: [2 * GIB, 1 << 63])
+    container.usable_bytes.cache_clear()
     try:
         assert Limits().effective_memory_bytes == int(0.8 * 2 * GIB)
         assert Limits(memory_bytes=5).effective_memory_bytes == 5
     finally:
-        processes.usable_bytes.cache_clear()
-    assert processes.usable_bytes() <= psutil.virtual_memory().total
+        container.usable_bytes.cache_clear()
+    assert container.usable_bytes() <= psutil.virtual_memory().total
