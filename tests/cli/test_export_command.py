@@ -302,7 +302,7 @@ def test_help_shows_options_in_groups(invoke):
 
 
 FULL = """
-import resource, sys
+import resource
 from conformance.cli import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
 main()
